@@ -1,0 +1,88 @@
+"""A call of a tool: what a run actor sends to a node's workers, and how the tool's result is read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import anyio
+
+from runtime.json_values import NotJson, checked_copy, encoded_size
+from runtime.run.messages import Failed, Stopped, Succeeded
+from runtime.run.records import Failure
+from runtime.run.state import MAX_UPDATE_BYTES, View
+from tools.contract import Tool, ToolContext, ToolError
+
+MAX_ERROR_TEXT: Final = 4_096
+
+Outcome = Succeeded | Failed | Stopped
+Stop = Failed | Stopped
+
+
+@dataclass(slots=True, eq=False)
+class NodeCall:
+    """One attempt of a step, on its way through a worker.
+
+    Attributes:
+        node, iteration, attempt: Whose call it is.
+        view: The state as the step sees it; the worker makes the tool's own copy of it.
+        report: Takes the outcome and the milliseconds it took; called exactly once, in the event loop.
+        stop: What cancelling the call is to be reported as; None as long as nobody cancelled it.
+        scope: Cancels the call once it runs.
+        is_abandoned: Nobody waits for the call any more; its worker ends with it.
+    """
+
+    node: int
+    iteration: int
+    attempt: int
+    tool: Tool
+    arguments: Mapping[str, Any]
+    context: ToolContext
+    view: View
+    report: Callable[["NodeCall", Outcome, float], None]
+    stop: Stop | None = None
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    is_abandoned: bool = False
+
+    def cancel(self, stop: Stop) -> None:
+        """End the call; whatever it still returns, it is reported as `stop`."""
+        if self.stop is None:
+            self.stop = stop
+            self.scope.cancel()
+
+
+def read_result(result: Any, tool: Tool) -> Outcome:
+    """Return what a tool's return value means: an update of the state, or a failure that no retry can mend."""
+    if result is None:
+        return Succeeded({})
+    if type(result) is not dict:
+        message = f"Tool {tool.reference!r} returned {type(result).__name__}; a tool returns an object of state keys, or None."
+        return Failed(Failure("INVALID_OUTPUT", message), retryable=False)
+    try:
+        update = checked_copy(result)
+    except NotJson as error:
+        return Failed(Failure("INVALID_OUTPUT", f"Tool {tool.reference!r} returned {error}."), retryable=False)
+    size = encoded_size(update)
+    if size > MAX_UPDATE_BYTES:
+        message = (
+            f"Tool {tool.reference!r} returned {size:,} bytes; at most {MAX_UPDATE_BYTES:,} are allowed. "
+            "Write large data to a file and return its name."
+        )
+        return Failed(Failure("UPDATE_TOO_LARGE", message), retryable=False)
+    return Succeeded(update)
+
+
+def read_exception(error: BaseException) -> Failed:
+    """Return the failure that a tool's exception means."""
+    text = _text(error)
+    if isinstance(error, ToolError):
+        return Failed(Failure(error.code, text), retryable=error.retryable)
+    return Failed(Failure("TOOL_EXCEPTION", f"{type(error).__name__}: {text}"))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as inner:  # the exception's own code may be at fault too
+        text = f"(its text could not be read: {type(inner).__name__})"
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= MAX_ERROR_TEXT else f"{text[:MAX_ERROR_TEXT]}…"

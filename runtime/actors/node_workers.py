@@ -1,0 +1,154 @@
+"""Worker tasks: one elastic pool for each node of a plan, shared by all runs of it.
+
+Workers live in the engine's task group and not in a run's, for two reasons. Starting a task costs ten times as much as a
+message to one that is there; and a tool that swallows cancellation can hold its worker for ever, but never its run.
+
+A worker's work is a short pipeline: take a call, copy the state, call the tool inside the call's own cancel scope, read the
+result, report. Bound: `max_workers` tasks; further calls queue (at most one per run, so never more than there are runs).
+"""
+
+import functools
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from runtime.actors.calls import NodeCall, Outcome, read_exception, read_result
+from runtime.json_values import copy_json
+from runtime.run.messages import Failed
+from runtime.run.records import Failure
+
+MAX_IDLE: Final = 64
+"""Idle workers that one pool keeps; more end at once."""
+
+
+class NodeWorkers:
+    """The pool of one node."""
+
+    def __init__(self, tasks: TaskGroup, threads: anyio.CapacityLimiter, max_workers: int) -> None:
+        self._tasks = tasks
+        self._threads = threads
+        self._max_workers = max_workers
+        self._workers = 0
+        self._waiting: deque[NodeCall] = deque()
+        self._idle: list[_Seat] = []
+        self.rejected = 0
+
+    def send(self, call: NodeCall) -> None:
+        """Give a call to a worker, a new one if all are busy; it waits if there are too many."""
+        if self._idle:
+            self._idle.pop().give(call)
+        elif self._workers < self._max_workers:
+            self._workers += 1
+            self._tasks.start_soon(self._work, call)
+        else:
+            self._waiting.append(call)
+
+    def abandon(self, call: NodeCall) -> None:
+        """Stop counting on the worker of a call that does not end; its place is free for another one."""
+        call.is_abandoned = True
+        if call in self._waiting:
+            self._waiting.remove(call)
+            return
+        self._workers -= 1
+        if self._waiting:
+            self.send(self._waiting.popleft())
+
+    def close(self) -> None:
+        """End the idle workers."""
+        for seat in self._idle:
+            seat.give(None)
+        self._idle.clear()
+
+    async def _work(self, call: NodeCall | None) -> None:
+        while call is not None:
+            started = time.perf_counter()
+            outcome = await self._attempt(call)
+            if call.is_abandoned:
+                self.rejected += 1
+                return
+            call.report(call, outcome, (time.perf_counter() - started) * 1000)
+            call = await self._next()
+        self._workers -= 1
+
+    async def _next(self) -> NodeCall | None:
+        if self._waiting:
+            return self._waiting.popleft()
+        if len(self._idle) >= MAX_IDLE:
+            return None
+        seat = _Seat()
+        self._idle.append(seat)
+        return await seat.take()
+
+    async def _attempt(self, call: NodeCall) -> Outcome:
+        tool = call.tool
+        try:
+            with call.scope:
+                state = {key: copy_json(write.value) for key, write in call.view.items()}
+                arguments = {**call.arguments, "context": call.context} if tool.takes_context else call.arguments
+                if tool.is_async:
+                    result = await tool.function(state, **arguments)
+                else:
+                    function = functools.partial(tool.function, state, **arguments)
+                    result = await to_thread.run_sync(
+                        _outcome_of, function, abandon_on_cancel=True, limiter=self._threads
+                    )
+                    if isinstance(result, _Raised):
+                        return call.stop or read_exception(result.error)
+                return call.stop or read_result(result, tool)
+        except anyio.get_cancelled_exc_class():
+            if _is_ending():
+                raise
+            message = f"Tool {tool.reference!r} raised a cancellation that nobody had asked for."
+            return call.stop or Failed(Failure("SPURIOUS_CANCEL", message))
+        except BaseException as error:  # whatever a tool raises, SystemExit included, is the failure of one attempt
+            if _is_ending():
+                raise
+            return call.stop or read_exception(error)
+        if call.stop is None:
+            raise RuntimeError("a call was cancelled without saying what for")
+        return call.stop if tool.is_async else replace(call.stop, abandoned=True)  # the thread itself cannot be stopped
+
+
+class _Seat:
+    """Where an idle worker waits for its next call: an event and a slot, cheaper than a stream for a single receiver."""
+
+    __slots__ = ("_call", "_given")
+
+    def __init__(self) -> None:
+        self._given = anyio.Event()
+        self._call: NodeCall | None = None
+
+    def give(self, call: NodeCall | None) -> None:
+        self._call = call
+        self._given.set()
+
+    async def take(self) -> NodeCall | None:
+        await self._given.wait()
+        return self._call
+
+
+class _Raised:
+    """What a tool raised in its thread; brought back as a value, for some exceptions mean something else to an event loop."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _outcome_of(function: Callable[[], object]) -> object:
+    try:
+        return function()
+    except BaseException as error:
+        return _Raised(error)
+
+
+def _is_ending() -> bool:
+    """Whether the engine itself is being cancelled, so that nothing may be caught."""
+    return anyio.current_effective_deadline() == float("-inf")

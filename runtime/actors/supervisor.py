@@ -1,0 +1,257 @@
+"""Starts, watches, rebuilds and stops the run actors, and decides how many there are.
+
+Restart rules, after Erlang/OTP: an attempt of a step is temporary (its retries are the journal's business); a run actor is
+transient: one that fails by an engine fault is rebuilt from the journal, the attempt to do so journaled first, and put aside as
+`dead_lettered` after three failures in ten minutes; the journal writer and the timers are permanent, and without them the
+engine ends. Runs beyond `max_active_runs` wait without an actor: only their id is kept, the journal has the rest.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import anyio
+from anyio.abc import TaskGroup
+from msgspec import UNSET
+
+from runtime.actors.binding import BoundPlan
+from runtime.actors.recovery import History, read_history
+from runtime.actors.run_actor import ActorServices, RunActor
+from runtime.errors import JournalDamaged, Overloaded
+from runtime.journal.base import Journal, RunRow
+from runtime.journal.writer import JournalReader, RunAppender
+from runtime.log.channel import LogChannel
+from runtime.log.pipeline import LogPipeline
+from runtime.run.messages import Recover, Start, Submit
+from runtime.run.model import new_run
+from runtime.run.records import Failure, RunBlocked, RunDeadLettered, RunRecovered, RunStatus, encode_json
+
+Bind = Callable[[str, Mapping[str, str]], Awaitable[tuple[BoundPlan, tuple[str, ...]]]]
+"""Returns the plan of a graph id with the pinned tools, and the references of those that are missing."""
+
+
+@dataclass(slots=True, eq=False)
+class LiveRun:
+    """A run that has not ended. Without an actor it waits for one, and the journal tells all about it."""
+
+    row: RunRow
+    channel: LogChannel
+    actor: RunActor | None = None
+    ready: anyio.Event = field(default_factory=anyio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Where runs are read from."""
+
+    journal: Journal
+    reader: JournalReader
+
+
+class Supervisor:
+    """The parent of all run actors; `tasks` is the group they run in."""
+
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        services: ActorServices,
+        memory: Memory,
+        pipeline: LogPipeline,
+        bind: Bind,
+    ) -> None:
+        self.live: dict[str, LiveRun] = {}
+        self.finished = 0
+        self._tasks = tasks
+        self._services = services
+        self._memory = memory
+        self._pipeline = pipeline
+        self._bind = bind
+        self._log = pipeline.for_engine()
+        self._pending: deque[str] = deque()
+        self._active = 0
+        self._draining = False
+        self._quiet = anyio.Event()
+
+    @property
+    def active(self) -> int:
+        """Runs that hold an actor, or are about to."""
+        return self._active
+
+    @property
+    def pending(self) -> int:
+        """Runs that wait for an actor."""
+        return len(self._pending)
+
+    @property
+    def abandoned_attempts(self) -> int:
+        """Attempts that ignored their cancellation and were given up."""
+        return self._services.host.abandoned
+
+    @property
+    def rejected_results(self) -> int:
+        """Results of such attempts that came after all, and were not taken."""
+        return self._services.host.rejected
+
+    def forget_graph(self, graph_id: str) -> None:
+        """Let go of the workers of a graph that was deleted."""
+        self._services.host.forget(graph_id)
+
+    def check_room(self) -> None:
+        """Refuse a further run if too many wait already.
+
+        Raises:
+            Overloaded: The bound `max_pending_runs` is reached.
+        """
+        limit = self._services.settings.max_pending_runs
+        if len(self._pending) >= limit:
+            message = f"{self._active} runs are active and {limit} wait for their turn; submit again later."
+            raise Overloaded(message, retry_after_s=5)
+
+    def submit(self, row: RunRow, bound: BoundPlan, initial_state: Mapping[str, Any]) -> LiveRun:
+        """Journal the run and start it, or let it wait for its turn. It is accepted once its first record is committed."""
+        live = self._enroll(row)
+        actor = self._actor(live, bound, None)
+        accept = Submit(initial_state, bound.pins)
+        if self._active < self._services.settings.max_active_runs:
+            actor.handle(accept, Start())
+            self._active += 1
+            self._begin(live, actor)
+        else:
+            actor.handle(accept)
+            self._pending.append(row.run_id)
+        return live
+
+    def enroll(self, rows: Sequence[RunRow]) -> None:
+        """Know the runs that an earlier process left behind, oldest first; `recover` takes them up."""
+        for row in rows:
+            self._enroll(row)
+            self._pending.append(row.run_id)
+
+    async def recover(self) -> None:
+        """Give an actor to as many waiting runs as may be active."""
+        while self._pending and self._active < self._services.settings.max_active_runs and not self._draining:
+            self._active += 1
+            await self._activate(self.live[self._pending.popleft()], "restart")
+
+    async def actor_of(self, live: LiveRun) -> RunActor:
+        """Return the run's actor, giving it one out of turn if it has none, for a command that cannot wait."""
+        if live.row.run_id in self._pending:
+            self._pending.remove(live.row.run_id)
+            self._active += 1
+            await self._activate(live, "restart")
+        while live.actor is None and not live.channel.closed:
+            await live.ready.wait()
+        if live.actor is None:
+            raise RuntimeError(f"run {live.row.run_id} ended before it had an actor")
+        return live.actor
+
+    async def drain(self) -> None:
+        """Let running attempts end, start nothing, and return when all is quiet."""
+        self._draining = True
+        for live in self.live.values():
+            if live.actor is not None:
+                live.actor.hold = True
+        while any(live.actor is not None and live.actor.is_busy for live in self.live.values()):
+            self._quiet = anyio.Event()
+            await self._quiet.wait()
+
+    def ended(self, row: RunRow) -> None:
+        """Let go of a run whose terminal record is committed, and give its place to the next one."""
+        self.finished += 1
+        live = self.live.pop(row.run_id)
+        live.row = row
+        live.ready.set()
+        self._active -= 1
+        if self._pending and not self._draining:
+            self._active += 1
+            self._tasks.start_soon(self._activate, self.live[self._pending.popleft()], "restart")
+
+    def quiet(self) -> None:
+        """Hear from an actor on hold that it has nothing left to do."""
+        self._quiet.set()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _enroll(self, row: RunRow) -> LiveRun:
+        channel = LogChannel(self._services.settings.recent_records)
+        live = self.live[row.run_id] = LiveRun(row, channel)
+        return live
+
+    def _actor(self, live: LiveRun, bound: BoundPlan, history: History | None) -> RunActor:
+        run = new_run(bound.plan, live.row.run_id, bound.policies) if history is None else history.fold(bound)
+        logger = self._pipeline.for_run(live.channel)
+        actor = RunActor(run, bound, live.row, live.channel, logger, self._services, self)
+        actor.hold = self._draining
+        if history is not None:
+            actor.resume(history.head)
+        return actor
+
+    def _begin(self, live: LiveRun, actor: RunActor) -> None:
+        live.actor = actor
+        live.ready.set()
+        self._tasks.start_soon(self._watch, live, actor)
+
+    async def _watch(self, live: LiveRun, actor: RunActor) -> None:
+        try:
+            await actor.main()
+        except Exception as error:
+            self._log.error("run_actor_failed", run_id=live.row.run_id, error=repr(error), exc_info=error)
+            actor.dispose()
+            live.actor, live.ready = None, anyio.Event()
+            await live.channel.wait_beyond(actor.appended_seq - 1)
+            await self._activate(live, "crash", detail=repr(error)[:500])
+        finally:
+            self._quiet.set()
+
+    async def _activate(self, live: LiveRun, cause: Literal["restart", "crash"], detail: str | None = None) -> None:
+        """Rebuild a run from the journal and go on with it. The attempt is journaled before anything can fail."""
+        if live.row.last_seq == 0:
+            await live.channel.wait_beyond(0)  # submitted to this process, and perhaps not committed yet
+        row = await self._memory.reader.call(self._memory.journal.run, live.row.run_id)
+        if row is None:
+            raise JournalDamaged(f"The journal lost run {live.row.run_id}.", run_id=live.row.run_id)
+        live.row = row
+        history = await read_history(self._memory.reader, self._memory.journal, row)
+        live.channel.last_seq = history.records[-1].seq
+        if row.started_at is not None:
+            if history.is_poisoned(cause, self._services.clock.now()):
+                failure = Failure("POISONED", "Rebuilding the run failed again and again; the log above says how.")
+                await self._append(live, history, RunDeadLettered(error=failure))
+                return
+            history = await self._append(live, history, RunRecovered(cause=cause, detail=detail or UNSET))
+        bound, missing = await self._bind(row.graph_id, history.pins)
+        actor = self._actor(live, bound, history)
+        if missing:
+            actor.announce(RunBlocked(reason=f"These tools are not registered: {', '.join(missing)}."))
+        else:
+            actor.handle(Start() if row.started_at is None else Recover())
+        self._begin(live, actor)
+
+    async def _append(self, live: LiveRun, history: History, record: RunRecovered | RunDeadLettered) -> History:
+        """Append a record to a run that has no actor, and wait until it is committed."""
+        record.seq = history.records[-1].seq + 1
+        record.timestamp = now = self._services.clock.now()
+        record.run_id = live.row.run_id
+        row = None
+        if isinstance(record, RunDeadLettered):
+            error = f"{record.error.code}: {record.error.message}"
+            status = RunStatus.DEAD_LETTERED.value
+            row = replace(
+                live.row, status=status, completed_at=now, last_seq=record.seq, error=error, final_state=b"{}"
+            )
+        line = encode_json(record)
+        logger = self._pipeline.for_run(live.channel)
+
+        def committed() -> None:
+            logger.committed(record, line)
+            live.channel.notify()
+            if row is not None:
+                live.channel.close()
+                self.ended(row)
+
+        appender = RunAppender(self._services.writer, live.row.number, live.row.run_id)
+        appender.resume(history.head)
+        appender.append(record.seq, [line], row, committed)
+        await live.channel.wait_beyond(record.seq - 1)
+        return replace(history, records=(*history.records, record), head=appender.head)

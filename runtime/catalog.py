@@ -1,0 +1,159 @@
+"""The graphs of an engine: judged, stored, compiled, and bound to the tools that their runs call."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from runtime.actors.binding import BoundPlan, bind
+from runtime.clock import Clock
+from runtime.errors import InvalidGraph, Problem, ToolMissing, UnknownGraph
+from runtime.graph.checks import judge
+from runtime.graph.definition import GraphDefinition
+from runtime.graph.plan import Plan, compile_plan
+from runtime.ids import graph_id, graph_version
+from runtime.journal import Journal, JournalReader, JournalWriter, StoredGraph
+from runtime.json_values import NotJson, canonical, checked_copy
+from runtime.views import GraphCreated
+from tools.contract import ToolSource
+
+MAX_COMPILED: Final = 1_000
+"""Compiled graphs kept in memory; others are compiled again when a run needs them."""
+
+
+class Compiled:
+    """A graph in memory: its definition, its plan, and the plan bound to the tools that are registered now."""
+
+    __slots__ = ("_bound", "definition", "plan")
+
+    def __init__(self, definition: GraphDefinition, plan: Plan) -> None:
+        self.definition = definition
+        self.plan = plan
+        self._bound: BoundPlan | None = None
+
+    def bound(self, tools: ToolSource) -> BoundPlan:
+        """Return the plan with the tools that its graph asks for now.
+
+        Raises:
+            ToolMissing: A tool is not registered any more.
+        """
+        known = self._bound
+        if known is not None and all(
+            tool is None or tools.find(node.tool or "") is tool
+            for node, tool in zip(self.plan.nodes, known.tools, strict=True)
+        ):
+            return known
+        bound, missing = bind(self.plan, tools)
+        if missing:
+            names = ", ".join(missing)
+            raise ToolMissing(
+                f"The graph calls tools that are not registered now: {names}.", graph_id=self.plan.graph_id
+            )
+        self._bound = bound
+        return bound
+
+
+class Catalog:
+    """Where graphs are created, found and deleted."""
+
+    def __init__(
+        self, journal: Journal, writer: JournalWriter, reader: JournalReader, tools: ToolSource, clock: Clock
+    ) -> None:
+        self._journal = journal
+        self._writer = writer
+        self._reader = reader
+        self._tools = tools
+        self._clock = clock
+        self._compiled: dict[str, Compiled] = {}
+        self._present: set[str] = set()
+
+    async def create(self, source: Mapping[str, Any]) -> GraphCreated:
+        """Judge and store a graph.
+
+        Raises:
+            InvalidGraph: The verdict found errors; all of them are in `problems`.
+        """
+        try:
+            plain = checked_copy(dict(source))
+        except NotJson as error:
+            problem = Problem(error.pointer, f"The graph has {error}.", "not_json")
+            raise InvalidGraph("The graph is not JSON.", problems=[problem]) from error
+        verdict = judge(plain, self._tools)
+        definition = verdict.definition
+        if verdict.errors or definition is None:
+            count = len(verdict.errors)
+            raise InvalidGraph(f"The graph has {count} problem{'s' * (count != 1)}.", problems=verdict.errors)
+        encoded = canonical(plain)
+        version = graph_version(encoded)
+        graph = StoredGraph(
+            number=0,
+            graph_id=graph_id(version),
+            version=version,
+            name=definition.name,
+            description=definition.description,
+            nodes=len(definition.nodes),
+            entry_point=definition.entry_point,
+            definition=encoded,
+            created_at=self._clock.now(),
+        )
+        stored = await self._writer.call(self._journal.add_graph, graph)
+        self._remember(stored.graph_id, Compiled(definition, compile_plan(definition, stored.graph_id)))
+        self._present.add(stored.graph_id)
+        return GraphCreated(stored.graph_id, version, tuple(verdict.warnings))
+
+    async def get(self, wanted: str) -> StoredGraph:
+        """Return a stored graph.
+
+        Raises:
+            UnknownGraph: There is none, or it was deleted.
+        """
+        graph = await self._reader.call(self._journal.graph, wanted)
+        if graph is None:
+            raise UnknownGraph(wanted)
+        return graph
+
+    async def compiled(self, wanted: str, *, deleted: bool = False) -> Compiled:
+        """Return a graph ready to run; with `deleted`, also one that only its unfinished runs still follow.
+
+        Raises:
+            UnknownGraph: There is none.
+        """
+        known = self._compiled.get(wanted)
+        if known is not None and (deleted or wanted in self._present):
+            return known
+        graph = await self._reader.call(_graph, self._journal, wanted, deleted)
+        if graph is None:
+            raise UnknownGraph(wanted)
+        if known is None:
+            definition = GraphDefinition.model_validate(msgspec.json.decode(graph.definition))
+            known = Compiled(definition, compile_plan(definition, wanted))
+            self._remember(wanted, known)
+        if not deleted:
+            self._present.add(wanted)
+        return known
+
+    async def bind(self, wanted: str, pins: Mapping[str, str]) -> tuple[BoundPlan, tuple[str, ...]]:
+        """Return the plan of a run's graph with the tools it is pinned to, and the references of those missing now."""
+        return bind((await self.compiled(wanted, deleted=True)).plan, self._tools, pins)
+
+    async def delete(self, wanted: str) -> None:
+        """Hide a graph from every list; its runs stay readable.
+
+        Raises:
+            UnknownGraph: There is none.
+        """
+        await self.get(wanted)
+        self._present.discard(wanted)
+        await self._writer.call(self._journal.delete_graph, wanted)
+
+    def _remember(self, wanted: str, compiled: Compiled) -> None:
+        if wanted not in self._compiled:
+            while len(self._compiled) >= MAX_COMPILED:
+                oldest = next(iter(self._compiled))
+                del self._compiled[oldest]
+                self._present.discard(oldest)
+            self._compiled[wanted] = compiled
+
+
+def _graph(journal: Journal, wanted: str, deleted: bool) -> StoredGraph | None:
+    return journal.graph(wanted, deleted=deleted)

@@ -1,0 +1,360 @@
+"""`Engine`: the whole of the workflow engine for whoever embeds it, and `open_engine`, which puts its parts together.
+
+    async with open_engine(Settings(journal="sqlite:///work.db"), default_registry()) as engine:
+        created = await engine.create_graph(definition)
+        run = await engine.submit(created.graph_id, {"dataset": [1, 2, None]})
+        async for record in engine.subscribe(run.run_id):
+            print(record.event)
+
+Works on asyncio and on trio, and needs no HTTP. Everything an engine answers is committed before it is answered.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+from runtime.actors.recovery import read_history
+from runtime.actors.run_actor import first_row
+from runtime.actors.supervisor import LiveRun, Memory, Supervisor
+from runtime.catalog import Catalog
+from runtime.clock import Clock
+from runtime.errors import Closing, GraphInUse, InvalidInput, Problem, RunFinished, UnknownRun
+from runtime.ids import new_run_id
+from runtime.inputs import check_initial_state
+from runtime.journal import Entry, Journal, RunFilter, RunRow, StoredGraph
+from runtime.run.records import RunStatus, encode_json
+from runtime.views import (
+    EngineStatistics,
+    GraphCreated,
+    GraphSummary,
+    GraphView,
+    LogRecord,
+    Page,
+    RunSummary,
+    RunView,
+)
+from tools.contract import ToolSource
+
+MAX_LIMIT: Final = 200
+_ENTRIES_PER_READ: Final = 200
+
+
+class Engine:
+    """Runs graphs as durable actors. Made by `open_engine`; all methods are safe to call from any task of its event loop."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        supervisor: Supervisor,
+        memory: Memory,
+        tools: ToolSource,
+        clock: Clock,
+        last_run_number: int,
+    ) -> None:
+        self._catalog = catalog
+        self._supervisor = supervisor
+        self._memory = memory
+        self._tools = tools
+        self._clock = clock
+        self._last_run_number = last_run_number
+        self._closing = False
+
+    # --- graphs -------------------------------------------------------------------------------------------------------
+
+    async def create_graph(self, definition: Mapping[str, Any]) -> GraphCreated:
+        """Judge and store a graph; the same definition always gets the same id.
+
+        Raises:
+            InvalidGraph: The verdict found errors; `problems` has all of them, with JSON pointers into `definition`.
+            Closing: The engine is shutting down.
+        """
+        self._require_open()
+        return await self._catalog.create(definition)
+
+    async def graph(self, graph_id: str) -> GraphView:
+        """Return a stored graph.
+
+        Raises:
+            UnknownGraph: There is none with this id.
+        """
+        graph = await self._catalog.get(graph_id)
+        return GraphView(graph.graph_id, graph.version, graph.created_at, graph.definition)
+
+    async def graphs(self, *, limit: int = 50, cursor: str | None = None) -> Page[GraphSummary]:
+        """Return stored graphs, newest first.
+
+        Args:
+            limit: 1 to 200.
+            cursor: The `next_cursor` of the page before.
+
+        Raises:
+            InvalidInput: `limit` or `cursor` is not what it should be.
+        """
+        before = _page_start(limit, cursor)
+        found = await self._memory.reader.call(_graphs, self._memory.journal, before, limit + 1)
+        items = tuple(GraphSummary(g.graph_id, g.name, g.description, g.nodes, g.entry_point) for g in found[:limit])
+        return Page(items, str(found[limit - 1].number) if len(found) > limit else None)
+
+    async def delete_graph(self, graph_id: str) -> None:
+        """Remove a graph from the lists; its finished runs stay readable.
+
+        Raises:
+            UnknownGraph: There is none with this id.
+            GraphInUse: Runs of it are unfinished.
+            Closing: The engine is shutting down.
+        """
+        self._require_open()
+        await self._catalog.get(graph_id)
+        unfinished = sum(live.row.graph_id == graph_id for live in self._supervisor.live.values())
+        if unfinished:
+            raise GraphInUse(graph_id, unfinished)
+        await self._catalog.delete(graph_id)
+        self._supervisor.forget_graph(graph_id)
+
+    # --- runs ---------------------------------------------------------------------------------------------------------
+
+    async def submit(self, graph_id: str, initial_state: Mapping[str, Any] | None = None) -> RunSummary:
+        """Accept a run and return as soon as that is durable; the run itself goes on by itself.
+
+        Raises:
+            UnknownGraph: There is no such graph.
+            InvalidInput: The initial state does not fit the graph; `problems` has every reason.
+            ToolMissing: The graph calls a tool that is not registered now.
+            Overloaded: Too many runs wait already.
+            Closing: The engine is shutting down.
+        """
+        live = await self._submit(graph_id, initial_state or {})
+        return _summary(live.row if live.actor is None else live.actor.row)
+
+    async def run(self, graph_id: str, initial_state: Mapping[str, Any] | None = None) -> RunView:
+        """Submit a run and wait until it has ended. Cancelling the wait does not cancel the run."""
+        live = await self._submit(graph_id, initial_state or {})
+        return await self.wait(live.row.run_id)
+
+    async def wait(self, run_id: str) -> RunView:
+        """Wait until a run has ended, and return its end state.
+
+        Raises:
+            UnknownRun: There is none with this id.
+        """
+        live = self._supervisor.live.get(run_id)
+        if live is None:
+            return _view(await self._row(run_id))
+        while not live.channel.closed:
+            await live.channel.wait_beyond(live.channel.last_seq)
+        return _view(live.row)
+
+    async def state(self, run_id: str) -> RunView:
+        """Return a run as far as it is committed.
+
+        Raises:
+            UnknownRun: There is none with this id.
+        """
+        live = self._supervisor.live.get(run_id)
+        if live is None:
+            return _view(await self._row(run_id))
+        actor = live.actor
+        if actor is None:
+            return await self._folded(live)
+        seq, status, state = actor.run.seq, actor.run.status, actor.encoded_state()
+        await live.channel.wait_beyond(seq - 1)
+        return RunView(run_id, live.row.graph_id, status.value, state, seq)
+
+    async def summary(self, run_id: str) -> RunSummary:
+        """Return the line that a list of runs has for this one.
+
+        Raises:
+            UnknownRun: There is none with this id.
+        """
+        return _summary(await self._row(run_id))
+
+    async def runs(
+        self, *, graph_id: str | None = None, status: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> Page[RunSummary]:
+        """Return runs, newest first; `graph_id` and `status` narrow the list.
+
+        Raises:
+            InvalidInput: An argument is not what it should be.
+        """
+        before = _page_start(limit, cursor)
+        words = [word.value for word in RunStatus]
+        if status is not None and status not in words:
+            problem = Problem("status", f"Unknown status {status!r}; there are: {', '.join(words)}.", "invalid_value")
+            raise InvalidInput("The list of runs cannot be filtered like that.", problems=[problem])
+        wanted = RunFilter(graph_id=graph_id, status=status, before=before, limit=limit + 1)
+        found = await self._memory.reader.call(self._memory.journal.runs, wanted)
+        items = tuple(_summary(row) for row in found[:limit])
+        return Page(items, str(found[limit - 1].number) if len(found) > limit else None)
+
+    async def cancel(self, run_id: str) -> RunSummary:
+        """End a run: no step starts once this returns, and the run ends within the cancellation grace. Idempotent.
+
+        Raises:
+            UnknownRun: There is none with this id.
+            RunFinished: The run ended before the request, and not because of one.
+        """
+        live = self._supervisor.live.get(run_id)
+        if live is not None:
+            actor = await self._supervisor.actor_of(live)
+            actor.cancel()
+            while not live.channel.closed:
+                seq = live.channel.last_seq
+                if actor.ending_seq is not None and seq >= actor.ending_seq:
+                    return _summary(actor.row)
+                await live.channel.wait_beyond(seq)
+        row = await self._row(run_id)
+        if row.status != RunStatus.CANCELLED.value:
+            raise RunFinished(run_id, row.status)
+        return _summary(row)
+
+    # --- logs ---------------------------------------------------------------------------------------------------------
+
+    async def log(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[LogRecord]:
+        """Return the committed records of a run behind number `after`, at most `limit`.
+
+        Raises:
+            UnknownRun: There is none with this id.
+        """
+        live = self._supervisor.live.get(run_id)
+        row = live.row if live is not None else await self._row(run_id)
+        records: list[LogRecord] = []
+        while limit is None or len(records) < limit:
+            batch = await self._read(row.number, records[-1].seq if records else after)
+            if not batch:
+                break
+            records += batch
+        return records[:limit]
+
+    async def subscribe_batches(self, run_id: str, *, after: int = 0) -> AsyncIterator[list[LogRecord]]:
+        """Yield every record of a run behind number `after`, in order and without gaps, until the run has ended.
+
+        Records come in lists as they are at hand: those of one commit, or a page of the journal for who is far behind. A slow
+        reader never slows the run and never loses a record.
+
+        Raises:
+            UnknownRun: There is none with this id.
+        """
+        live = self._supervisor.live.get(run_id)
+        number = live.row.number if live is not None else (await self._row(run_id)).number
+        cursor = after
+        while True:
+            channel = None if live is None else live.channel
+            batch = None if channel is None else channel.after(cursor)
+            if batch is None:
+                batch = await self._read(number, cursor)
+            if batch:
+                cursor = batch[-1].seq
+                yield batch
+            elif channel is None or channel.closed:
+                return
+            else:
+                await channel.wait_beyond(cursor)
+
+    async def subscribe(self, run_id: str, *, after: int = 0) -> AsyncIterator[LogRecord]:
+        """Yield what `subscribe_batches` does, record by record."""
+        async with aclosing(self.subscribe_batches(run_id, after=after)) as batches:  # type: ignore[type-var]
+            async for batch in batches:
+                for record in batch:
+                    yield record
+
+    # --- the engine itself --------------------------------------------------------------------------------------------
+
+    @property
+    def tools(self) -> ToolSource:
+        """Where the engine finds tools."""
+        return self._tools
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the engine takes no new work any more."""
+        return self._closing
+
+    async def statistics(self) -> EngineStatistics:
+        """Return counts, for people and monitors."""
+        graphs, runs = await self._memory.reader.call(self._memory.journal.counts)
+        supervisor = self._supervisor
+        return EngineStatistics(
+            graphs=graphs,
+            runs=runs,
+            active=supervisor.active,
+            pending=supervisor.pending,
+            finished=supervisor.finished,
+            abandoned_attempts=supervisor.abandoned_attempts,
+            rejected_results=supervisor.rejected_results,
+            durability=self._memory.journal.durability,
+        )
+
+    async def drain(self) -> None:
+        """Refuse new work, let running attempts end, and start nothing further. Unfinished runs resume at the next start."""
+        self._closing = True
+        await self._supervisor.drain()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _require_open(self) -> None:
+        if self._closing:
+            raise Closing
+
+    async def _submit(self, graph_id: str, initial_state: Mapping[str, Any]) -> LiveRun:
+        self._require_open()
+        compiled = await self._catalog.compiled(graph_id)
+        self._require_open()
+        state = check_initial_state(compiled.definition, initial_state)
+        self._supervisor.check_room()
+        bound = compiled.bound(self._tools)
+        self._last_run_number += 1
+        row = first_row(self._last_run_number, new_run_id(), graph_id, self._clock.now())
+        live = self._supervisor.submit(row, bound, state)
+        await live.channel.wait_beyond(0)
+        return live
+
+    async def _row(self, run_id: str) -> RunRow:
+        row = await self._memory.reader.call(self._memory.journal.run, run_id)
+        if row is None:
+            raise UnknownRun(run_id)
+        return row
+
+    async def _folded(self, live: LiveRun) -> RunView:
+        """Return a run that waits for an actor, from its records."""
+        history = await read_history(self._memory.reader, self._memory.journal, live.row)
+        bound, _ = await self._catalog.bind(live.row.graph_id, history.pins)
+        run = history.fold(bound)
+        state = encode_json(run.state.newest(run.plan.index_of))
+        return RunView(run.run_id, live.row.graph_id, run.status.value, state, run.seq)
+
+    async def _read(self, number: int, after: int) -> list[LogRecord]:
+        entries = await self._memory.reader.call(_entries, self._memory.journal, number, after)
+        return [
+            LogRecord(seq, line)
+            for entry in entries
+            for seq, line in enumerate(entry.lines, start=entry.first_seq)
+            if seq > after
+        ]
+
+
+def _entries(journal: Journal, number: int, after: int) -> list[Entry]:
+    return journal.entries(number, after=after, limit=_ENTRIES_PER_READ)
+
+
+def _graphs(journal: Journal, before: int | None, limit: int) -> list[StoredGraph]:
+    return journal.graphs(before=before, limit=limit)
+
+
+def _summary(row: RunRow) -> RunSummary:
+    return RunSummary(row.run_id, row.graph_id, row.status, row.started_at, row.completed_at)
+
+
+def _view(row: RunRow) -> RunView:
+    return RunView(row.run_id, row.graph_id, row.status, row.final_state or b"{}", row.last_seq, row.error)
+
+
+def _page_start(limit: int, cursor: str | None) -> int | None:
+    problems = []
+    if not 1 <= limit <= MAX_LIMIT:
+        problems.append(Problem("limit", f"'limit' is a number from 1 to {MAX_LIMIT}, got {limit}.", "invalid_value"))
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        problems.append(Problem("cursor", f"'cursor' is the next_cursor of a page, got {cursor!r}.", "invalid_value"))
+    if problems:
+        raise InvalidInput("The list cannot be shown like that.", problems=problems)
+    return None if cursor is None else int(cursor)

@@ -1,0 +1,228 @@
+"""The verdict on a graph: every problem at once, each with its place and the nearest right name.
+
+Shapes are read element by element, so that one bad node does not hide the others; what needs the whole graph is checked once
+names and shapes are right, by `soundness.py` (errors, which refuse it) and `cautions.py` (warnings, which travel with the answer).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar
+
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import Draft202012Validator
+from pydantic import BaseModel, ValidationError
+
+from runtime.errors import Problem
+from runtime.graph.cautions import cautions
+from runtime.graph.conditions import compile_condition
+from runtime.graph.definition import EdgeDefinition, GraphDefinition, LoopDefinition, NodeDefinition
+from runtime.graph.soundness import unsound
+from tools.contract import ToolSource
+
+NODE_TYPES: Final = ("standard", "conditional", "loop")
+LATER_TYPES: Final = ("approval", "wait", "graph", "map")
+REDUCERS: Final = ("replace", "append")
+LATER_REDUCERS: Final = ("extend", "add", "max", "min", "union", "deep_merge", "first")
+
+Part = TypeVar("Part", bound=BaseModel)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the checks found. `definition` is None where the shapes themselves are wrong."""
+
+    definition: GraphDefinition | None = None
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+
+def judge(source: Any, tools: ToolSource) -> Verdict:
+    """Check a graph as it came from JSON."""
+    verdict = Verdict()
+    if not isinstance(source, Mapping):
+        verdict.errors.append(
+            Problem("", "A graph is a JSON object with name, nodes, edges and entry_point.", "invalid_graph")
+        )
+        return verdict
+    nodes = _read_list(NodeDefinition, source, "nodes", verdict.errors)
+    edges = _read_list(EdgeDefinition, source, "edges", verdict.errors)
+    loops = _read_list(LoopDefinition, source, "loops", verdict.errors)
+    rest = {key: value for key, value in source.items() if key not in ("nodes", "edges", "loops")}
+    shell = _read(GraphDefinition, {**rest, "nodes": [{"name": "-"}]}, "", verdict.errors)
+    names = _names(source)
+    _check_names(source, names, verdict.errors)
+    for index, node in nodes:
+        _check_node(node, f"/nodes/{index}", tools, verdict.errors)
+    for index, edge in edges:
+        _check_edge(edge, f"/edges/{index}", names, verdict.errors)
+    for index, loop in loops:
+        _check_loop(loop, f"/loops/{index}", names, verdict.errors)
+    if shell is not None:
+        _check_reducers(shell.reducers, verdict.errors)
+        _check_input_schema(shell.input_schema, verdict.errors)
+    if verdict.errors or shell is None:
+        return verdict
+    definition = shell.model_copy(
+        update={"nodes": [n for _, n in nodes], "edges": [e for _, e in edges], "loops": [x for _, x in loops]}
+    )
+    verdict.definition = definition
+    verdict.errors.extend(unsound(definition))
+    verdict.warnings.extend(cautions(definition, tools) if not verdict.errors else ())
+    return verdict
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that proposes the nearest known name, or an empty one."""
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+# --- shapes -----------------------------------------------------------------------------------------------------------
+
+
+def _read(model: type[Part], source: Any, pointer: str, problems: list[Problem]) -> Part | None:
+    try:
+        return model.model_validate(source)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            place = [
+                part for part in fault["loc"] if not (isinstance(part, str) and ("[" in part or part == "JoinCount"))
+            ]
+            where = pointer + "".join(f"/{_escape(str(part))}" for part in place)
+            if fault["type"] == "extra_forbidden":
+                fields = model.model_fields if len(place) == 1 else ()
+                problems.append(
+                    Problem(where, f"Unknown key {str(place[-1])!r}.{nearest(str(place[-1]), fields)}", "unknown_key")
+                )
+            elif fault["type"] == "missing":
+                problems.append(Problem(where, f"The key {str(place[-1])!r} is missing.", "missing_key"))
+            else:
+                problems.append(Problem(where, f"{fault['msg']}.", "invalid_value"))
+        return None
+
+
+def _escape(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
+
+
+def _read_list(
+    model: type[Part], source: Mapping[str, Any], key: str, problems: list[Problem]
+) -> list[tuple[int, Part]]:
+    items = source.get(key, [])
+    if not isinstance(items, list):
+        problems.append(Problem(f"/{key}", f"'{key}' is a list, got {type(items).__name__}.", "invalid_value"))
+        return []
+    limit = next(m.max_length for m in GraphDefinition.model_fields[key].metadata if hasattr(m, "max_length"))
+    if len(items) > limit:
+        problems.append(Problem(f"/{key}", f"There are {len(items)} {key}; at most {limit} are allowed.", "limit"))
+        return []
+    if key == "nodes" and not items:
+        problems.append(Problem("/nodes", "A graph needs at least one node.", "no_node"))
+    read = ((index, _read(model, item, f"/{key}/{index}", problems)) for index, item in enumerate(items))
+    return [(index, part) for index, part in read if part is not None]
+
+
+# --- names and single elements ----------------------------------------------------------------------------------------
+
+
+def _names(source: Mapping[str, Any]) -> list[str]:
+    """Return the names of all nodes, also of those whose other keys are wrong, so that edges to them are not blamed."""
+    nodes = source.get("nodes", [])
+    named = [node.get("name") for node in nodes if isinstance(node, Mapping)] if isinstance(nodes, list) else []
+    return [name for name in named if isinstance(name, str)]
+
+
+def _check_names(source: Mapping[str, Any], names: list[str], problems: list[Problem]) -> None:
+    nodes = source.get("nodes", [])
+    counts = Counter(names)
+    seen: set[str] = set()
+    for index, node in enumerate(nodes if isinstance(nodes, list) else []):
+        name = node.get("name") if isinstance(node, Mapping) else None
+        if isinstance(name, str) and counts[name] > 1:
+            if name in seen:
+                problems.append(Problem(f"/nodes/{index}/name", f"There is already a node {name!r}.", "duplicate_name"))
+            seen.add(name)
+    entry = source.get("entry_point")
+    if isinstance(entry, str):
+        _check_known(entry, "/entry_point", names, problems)
+
+
+def _check_known(name: str, pointer: str, names: Sequence[str], problems: list[Problem]) -> None:
+    if name not in names:
+        problems.append(Problem(pointer, f"There is no node {name!r}.{nearest(name, names)}", "unknown_node"))
+
+
+def _check_node(node: NodeDefinition, pointer: str, tools: ToolSource, problems: list[Problem]) -> None:
+    if node.type in LATER_TYPES:
+        detail = f"Node type {node.type!r} is not available yet; there are: {', '.join(NODE_TYPES)}."
+        problems.append(Problem(f"{pointer}/type", detail, "not_available"))
+        return
+    if node.type not in NODE_TYPES:
+        hint = nearest(node.type, NODE_TYPES) or f" There are: {', '.join(NODE_TYPES)}."
+        problems.append(Problem(f"{pointer}/type", f"Unknown node type {node.type!r}.{hint}", "unknown_type"))
+        return
+    if node.tool is None:
+        if node.type != "conditional":
+            problems.append(Problem(f"{pointer}/tool", f"Node {node.name!r} needs a tool.", "missing_key"))
+        elif node.config:
+            problems.append(
+                Problem(f"{pointer}/config", f"Node {node.name!r} has a config but no tool.", "unused_config")
+            )
+        return
+    tool = tools.find(node.tool)
+    if tool is None:
+        hint = nearest(node.tool.split("@")[0], tools.names()) or " GET /api/tools lists those there are."
+        problems.append(Problem(f"{pointer}/tool", f"There is no tool {node.tool!r}.{hint}", "unknown_tool"))
+        return
+    try:
+        tool.arguments(node.config)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            where = "".join(f"/{_escape(str(part))}" for part in fault["loc"])
+            known = (
+                nearest(str(fault["loc"][-1]), tool.parameters.model_fields)
+                if fault["type"] == "extra_forbidden"
+                else ""
+            )
+            detail = f"Tool {tool.reference!r}: {fault['msg']}.{known}"
+            problems.append(Problem(f"{pointer}/config{where}", detail, "invalid_config"))
+
+
+def _check_edge(edge: EdgeDefinition, pointer: str, names: Sequence[str], problems: list[Problem]) -> None:
+    _check_known(edge.from_node, f"{pointer}/from_node", names, problems)
+    _check_known(edge.to_node, f"{pointer}/to_node", names, problems)
+    if edge.condition is not None:
+        compile_condition(edge.condition, f"{pointer}/condition", problems)
+        if edge.default:
+            detail = "A default edge is taken when no other is, so it cannot have a condition."
+            problems.append(Problem(f"{pointer}/default", detail, "default_with_condition"))
+    if edge.on == "error" and edge.default:
+        problems.append(Problem(f"{pointer}/default", "An error edge cannot be a default edge.", "default_on_error"))
+
+
+def _check_loop(loop: LoopDefinition, pointer: str, names: Sequence[str], problems: list[Problem]) -> None:
+    _check_known(loop.node, f"{pointer}/node", names, problems)
+    compile_condition(loop.condition, f"{pointer}/condition", problems)
+
+
+def _check_reducers(reducers: Mapping[str, str], problems: list[Problem]) -> None:
+    for key, reducer in reducers.items():
+        pointer = f"/reducers/{_escape(key)}"
+        if reducer in LATER_REDUCERS:
+            detail = f"Reducer {reducer!r} is not available yet; there are: {', '.join(REDUCERS)}."
+            problems.append(Problem(pointer, detail, "not_available"))
+        elif reducer not in REDUCERS:
+            hint = nearest(reducer, REDUCERS) or f" There are: {', '.join(REDUCERS)}."
+            problems.append(Problem(pointer, f"Unknown reducer {reducer!r}.{hint}", "unknown_reducer"))
+
+
+def _check_input_schema(schema: dict[str, Any] | bool | None, problems: list[Problem]) -> None:
+    if schema is None:
+        return
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        where = "".join(f"/{_escape(str(part))}" for part in error.absolute_path)
+        problems.append(Problem(f"/input_schema{where}", f"Not a JSON Schema: {error.message}.", "invalid_schema"))

@@ -1,0 +1,317 @@
+"""The plan: a graph that passed the verdict, compiled to indexes that the run machine can follow without searching.
+
+Immutable and shared by every run of the graph. Only reachable nodes take part: edges from unreachable ones are dead before a
+run starts, so a plan leaves them out of every count.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypedDict
+
+from runtime.graph.conditions import Test, compile_condition
+from runtime.graph.definition import GraphDefinition, JoinCount, LoopDefinition, NodeDefinition, RetryDefinition
+from runtime.graph.loops import LoopForest, find_loops
+
+ROOT: Final = 0
+"""Index of the scope that stands for the whole graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEdge:
+    """One edge.
+
+    Attributes:
+        scope: Innermost scope that a token on the edge keeps alive.
+        back_to: Scope that the edge starts the next iteration of; None for a forward edge.
+        exits: Scopes the edge leaves, innermost first; while one of them goes on, the edge is held.
+    """
+
+    index: int
+    source: int
+    target: int
+    test: Test | None
+    scope: int
+    back_to: int | None
+    exits: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLoop:
+    """The loop definition of a node. `back_edge` is the edge to take when the loop goes on."""
+
+    scope: int
+    back_edge: int
+    test: Test
+    max_iterations: int
+    fail_at_max: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNode:
+    """One node.
+
+    Attributes:
+        tool: `name` or `name@version`; None for a node that only routes.
+        takes_first: True where only the first edge that holds is taken.
+        out: Out-edges for success in the order they are tested, without `default` and back-edges of a loop definition.
+        default: Edges taken when none of `out` is.
+        on_error: `fail_run`, `route` (along `error_out`) or `continue` (as if it had succeeded).
+        needs: Number of taken in-edges that let the node run; 0 for all decided and at least one taken.
+        scope: Innermost scope the node lives in.
+        enters: Scopes the node is the header of, outermost first.
+    """
+
+    index: int
+    name: str
+    tool: str | None
+    config: Mapping[str, Any]
+    retry: RetryDefinition | None
+    timeout_s: float | None
+    takes_first: bool
+    out: tuple[int, ...]
+    default: tuple[int, ...]
+    error_out: tuple[int, ...]
+    on_error: str
+    fails_unmatched: bool
+    needs: int
+    in_edges: tuple[int, ...]
+    all_out: tuple[int, ...]
+    scope: int
+    enters: tuple[int, ...]
+    loop: PlanLoop | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanScope:
+    """A loop, or the whole graph (`ROOT`).
+
+    Attributes:
+        chain: This scope and those around it, innermost first, `ROOT` last.
+        label: Name of the node with the loop definition, else of the header: what people call the loop.
+        body: Nodes inside, those of inner loops too.
+        edges: Forward edges inside, to be undecided again in the next iteration.
+        inner: Scopes inside, at any depth.
+    """
+
+    index: int
+    chain: tuple[int, ...]
+    header: int
+    label: str
+    max_iterations: int | None
+    body: tuple[int, ...]
+    edges: tuple[int, ...]
+    back_edges: tuple[int, ...]
+    exit_edges: tuple[int, ...]
+    inner: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled graph. `undecided[n]` is the number of forward in-edges of node n that reachable nodes decide."""
+
+    graph_id: str
+    name: str
+    entry: int
+    nodes: tuple[PlanNode, ...]
+    edges: tuple[PlanEdge, ...]
+    scopes: tuple[PlanScope, ...]
+    undecided: tuple[int, ...]
+    reducers: Mapping[str, str]
+    max_steps: int
+    timeout_s: float
+    index_of: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The graph as numbers: what both the verdict and the plan need to know about its shape.
+
+    Attributes:
+        arcs: `(source, target)` of every edge, then one `(n, n)` for each loop definition whose node has no back-edge.
+        loop_arc: Arc taken when the loop definition with that index goes on.
+    """
+
+    index_of: Mapping[str, int]
+    arcs: tuple[tuple[int, int], ...]
+    forest: LoopForest
+    loop_arc: Mapping[int, int]
+
+
+def topology(definition: GraphDefinition) -> Topology:
+    """Analyse the shape of a graph whose names are all defined and unique."""
+    index_of = {node.name: index for index, node in enumerate(definition.nodes)}
+    arcs = [(index_of[edge.from_node], index_of[edge.to_node]) for edge in definition.edges]
+    entry = index_of[definition.entry_point]
+    size = len(definition.nodes)
+    back_of: dict[int, int] = {}
+    for loop in find_loops(size, arcs, entry).loops:
+        for arc in loop.back_arcs:
+            back_of.setdefault(arcs[arc][0], arc)
+    loop_arc: dict[int, int] = {}
+    for index, definition_of in enumerate(definition.loops):
+        node = index_of[definition_of.node]
+        if node in back_of:
+            loop_arc[index] = back_of[node]
+        else:
+            loop_arc[index] = len(arcs)
+            arcs.append((node, node))
+    return Topology(index_of, tuple(arcs), find_loops(size, arcs, entry), loop_arc)
+
+
+def takes_first(node: NodeDefinition, has_condition: bool) -> bool:
+    """Return whether a node routes to the first edge that holds, as stated or by the default rule."""
+    return node.route == "first" or (node.route is None and has_condition)
+
+
+def first_routers(definition: GraphDefinition) -> frozenset[int]:
+    """Return the nodes that take only the first edge that holds."""
+    conditional = {edge.from_node for edge in definition.edges if edge.condition is not None and edge.on == "success"}
+    return frozenset(i for i, node in enumerate(definition.nodes) if takes_first(node, node.name in conditional))
+
+
+def compile_plan(definition: GraphDefinition, graph_id: str) -> Plan:
+    """Compile a definition that the verdict accepted."""
+    shape = topology(definition)
+    leaving: list[list[int]] = [[] for _ in definition.nodes]
+    arriving: list[list[int]] = [[] for _ in definition.nodes]
+    reachable = frozenset(shape.forest.order)
+    for arc, (source, target) in enumerate(shape.arcs):
+        leaving[source].append(arc)
+        if source in reachable:
+            arriving[target].append(arc)
+    chains, scopes = _scopes(definition, shape, leaving)
+    edges = _edges(definition, shape, chains, scopes)
+    loops = {shape.index_of[loop.node]: number for number, loop in enumerate(definition.loops)}
+    headed: dict[int, list[int]] = {}
+    for scope in scopes[1:]:
+        headed.setdefault(scope.header, []).append(scope.index)
+    nodes = []
+    for index, node in enumerate(definition.nodes):
+        loop = None
+        if index in loops and index in reachable:
+            loop = _loop(definition.loops[loops[index]], edges[shape.loop_arc[loops[index]]])
+        nodes.append(
+            PlanNode(
+                index=index,
+                name=node.name,
+                tool=node.tool,
+                config=dict(node.config),
+                retry=node.retry,
+                timeout_s=node.timeout_s,
+                on_error=node.on_error,
+                fails_unmatched=node.on_unmatched == "fail",
+                needs=0 if node.join == "all" else join_count(node),
+                in_edges=tuple(arriving[index]),
+                all_out=tuple(leaving[index]),
+                scope=chains[index][0],
+                enters=tuple(headed.get(index, ())),
+                loop=loop,
+                **_routes(definition, node, leaving[index], loop),
+            )
+        )
+    return Plan(
+        graph_id=graph_id,
+        name=definition.name,
+        entry=shape.index_of[definition.entry_point],
+        nodes=tuple(nodes),
+        edges=edges,
+        scopes=scopes,
+        undecided=tuple(sum(edges[edge].back_to is None for edge in node.in_edges) for node in nodes),
+        reducers=dict(definition.reducers),
+        max_steps=definition.limits.max_steps,
+        timeout_s=definition.limits.timeout_s,
+        index_of=dict(shape.index_of),
+    )
+
+
+def _scopes(
+    definition: GraphDefinition, shape: Topology, leaving: Sequence[Sequence[int]]
+) -> tuple[list[tuple[int, ...]], tuple[PlanScope, ...]]:
+    """Return each node's scopes, innermost first, and the scopes; loops come outer before inner, so indexes only grow."""
+    loops = shape.forest.loops
+    chains: list[tuple[int, ...]] = [(ROOT,)] * len(definition.nodes)
+    inner: list[list[int]] = [[] for _ in range(len(loops) + 1)]
+    for number, loop in enumerate(loops, start=1):
+        for around in chains[loop.header][:-1]:
+            inner[around].append(number)
+        for node in loop.body:
+            chains[node] = (number, *chains[node])
+    defined: dict[int, LoopDefinition] = {}
+    for number, loop_definition in enumerate(definition.loops):
+        defined.setdefault(shape.loop_arc[number], loop_definition)
+    scopes = [
+        PlanScope(ROOT, (ROOT,), shape.index_of[definition.entry_point], definition.name, None, (), (), (), (), ())
+    ]
+    for number, loop in enumerate(loops, start=1):
+        ruling = next((defined[arc] for arc in loop.back_arcs if arc in defined), None)
+        chain = chains[loop.header]
+        out = [arc for node in sorted(loop.body) for arc in leaving[node]]
+        within = [arc for arc in out if shape.arcs[arc][1] in loop.body and arc not in loop.back_arcs]
+        scopes.append(
+            PlanScope(
+                index=number,
+                chain=chain[chain.index(number) :],
+                header=loop.header,
+                label=ruling.node if ruling else definition.nodes[loop.header].name,
+                max_iterations=ruling.max_iterations if ruling else None,
+                body=tuple(sorted(loop.body)),
+                edges=tuple(within),
+                back_edges=loop.back_arcs,
+                exit_edges=tuple(arc for arc in out if shape.arcs[arc][1] not in loop.body),
+                inner=tuple(inner[number]),
+            )
+        )
+    return chains, tuple(scopes)
+
+
+def _edges(
+    definition: GraphDefinition, shape: Topology, chains: Sequence[tuple[int, ...]], scopes: Sequence[PlanScope]
+) -> tuple[PlanEdge, ...]:
+    back_to = {arc: scope.index for scope in scopes for arc in scope.back_edges}
+    edges = []
+    for index, (source, target) in enumerate(shape.arcs):
+        condition = definition.edges[index].condition if index < len(definition.edges) else None
+        edges.append(
+            PlanEdge(
+                index=index,
+                source=source,
+                target=target,
+                test=None if condition is None else compile_condition(condition, "", []),
+                scope=next(scope for scope in chains[source] if scope in chains[target]),
+                back_to=back_to.get(index),
+                exits=tuple(scope for scope in chains[source] if scope not in chains[target]),
+            )
+        )
+    return tuple(edges)
+
+
+def _loop(definition: LoopDefinition, back_edge: PlanEdge) -> PlanLoop:
+    test = compile_condition(definition.condition, "", [])
+    if test is None or back_edge.back_to is None:
+        raise ValueError(f"the loop on {definition.node!r} did not pass the verdict")
+    return PlanLoop(back_edge.back_to, back_edge.index, test, definition.max_iterations, definition.on_max == "fail")
+
+
+class _Routes(TypedDict):
+    takes_first: bool
+    out: tuple[int, ...]
+    default: tuple[int, ...]
+    error_out: tuple[int, ...]
+
+
+def _routes(
+    definition: GraphDefinition, node: NodeDefinition, leaving: Sequence[int], loop: PlanLoop | None
+) -> _Routes:
+    declared = [(arc, definition.edges[arc]) for arc in leaving if arc < len(definition.edges)]
+    success = [(arc, edge) for arc, edge in declared if edge.on == "success" and not (loop and arc == loop.back_edge)]
+    return _Routes(
+        takes_first=takes_first(node, any(edge.condition is not None for _, edge in success)),
+        out=tuple(arc for arc, edge in success if not edge.default),
+        default=tuple(arc for arc, edge in success if edge.default),
+        error_out=tuple(arc for arc, edge in declared if edge.on == "error"),
+    )
+
+
+def join_count(node: NodeDefinition) -> int:
+    """Return how many taken in-edges `join` asks for: 1 for `any` and for `all`."""
+    return node.join.n if isinstance(node.join, JoinCount) else 1

@@ -1,0 +1,123 @@
+"""Errors that only the whole graph shows: contradictory routes, cycles without a header or an end, joins that cannot fire.
+
+Called with a definition whose names and shapes are right; every function returns all the problems it sees.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from runtime.errors import Problem
+from runtime.graph.definition import GraphDefinition
+from runtime.graph.plan import Topology, first_routers, join_count, topology
+
+
+def unsound(definition: GraphDefinition) -> list[Problem]:
+    """Return every reason why no run of the graph could be trusted to end."""
+    problems = [*_route_problems(definition)]
+    shape = topology(definition)
+    cycles = [*_cycle_problems(definition, shape)]
+    if not cycles:
+        problems += _join_problems(definition, shape)
+        problems += _endless_cycles(definition, shape)
+    return problems + cycles
+
+
+def _route_problems(definition: GraphDefinition) -> Iterator[Problem]:
+    index_of = {node.name: index for index, node in enumerate(definition.nodes)}
+    defaults: dict[str, int] = {}
+    error_edges: set[str] = set()
+    for index, edge in enumerate(definition.edges):
+        if edge.default and defaults.setdefault(edge.from_node, index) != index:
+            detail = f"Node {edge.from_node!r} already has a default edge (edge {defaults[edge.from_node]})."
+            yield Problem(f"/edges/{index}/default", detail, "two_defaults")
+        if edge.on == "error":
+            error_edges.add(edge.from_node)
+            if definition.nodes[index_of[edge.from_node]].on_error != "route":
+                detail = f'The edge is never taken: set "on_error": "route" on node {edge.from_node!r}.'
+                yield Problem(f"/edges/{index}/on", detail, "error_edge_unused")
+    for index, node in enumerate(definition.nodes):
+        if node.on_error == "route" and node.name not in error_edges:
+            detail = f'Node {node.name!r} routes its errors but has no edge with "on": "error".'
+            yield Problem(f"/nodes/{index}/on_error", detail, "no_error_edge")
+    seen: set[str] = set()
+    for index, loop in enumerate(definition.loops):
+        if loop.node in seen:
+            detail = f"Node {loop.node!r} already has a loop definition."
+            yield Problem(f"/loops/{index}/node", detail, "two_loops")
+        seen.add(loop.node)
+
+
+def _cycle_problems(definition: GraphDefinition, shape: Topology) -> Iterator[Problem]:
+    for arc in shape.forest.irreducible:
+        edge = definition.edges[arc]
+        detail = (
+            f"The edge {edge.from_node!r} -> {edge.to_node!r} closes a cycle that can also be entered past {edge.to_node!r}. "
+            "Let every way into the cycle lead through one node."
+        )
+        yield Problem(f"/edges/{arc}", detail, "irreducible_cycle")
+    back: Counter[int] = Counter(shape.arcs[arc][0] for loop in shape.forest.loops for arc in loop.back_arcs)
+    for index, loop in enumerate(definition.loops):
+        if back[shape.index_of[loop.node]] > 1:
+            detail = (
+                f"Node {loop.node!r} has a loop definition and several edges back; keep the one that the loop takes."
+            )
+            yield Problem(f"/loops/{index}/node", detail, "several_back_edges")
+
+
+def _join_problems(definition: GraphDefinition, shape: Topology) -> Iterator[Problem]:
+    back = {arc for loop in shape.forest.loops for arc in loop.back_arcs}
+    reachable = set(shape.forest.order)
+    arriving: dict[int, Counter[int]] = {}
+    for arc, (source, target) in enumerate(shape.arcs):
+        if source in reachable and arc not in back:
+            arriving.setdefault(target, Counter())[source] += 1
+    first = first_routers(definition)
+    for index, node in enumerate(definition.nodes):
+        sources = arriving.get(index, Counter())
+        most = sum(1 if source in first else count for source, count in sources.items())
+        if index in reachable and join_count(node) > max(most, 1):
+            detail = f"Node {node.name!r} waits for {join_count(node)} edges, but at most {most} can be taken."
+            yield Problem(f"/nodes/{index}/join", detail, "unsatisfiable_join")
+
+
+def _endless_cycles(definition: GraphDefinition, shape: Topology) -> Iterator[Problem]:
+    """Report cycles that go round for ever: whenever the header runs, an edge back to it is sure to be taken."""
+    sure = _sure_edges(definition, shape)
+    back = {arc for loop in shape.forest.loops for arc in loop.back_arcs}
+    arriving: dict[int, list[int]] = {}
+    for arc, (_, target) in enumerate(shape.arcs):
+        if arc not in back:
+            arriving.setdefault(target, []).append(arc)
+    for loop in shape.forest.loops:
+        runs = {loop.header}
+        for node in shape.forest.order:
+            if node in loop.body and node != loop.header:
+                taken = sum(arc in sure and shape.arcs[arc][0] in runs for arc in arriving.get(node, ()))
+                if taken >= join_count(definition.nodes[node]):
+                    runs.add(node)
+        endless = [arc for arc in loop.back_arcs if arc in sure and shape.arcs[arc][0] in runs]
+        if endless:
+            names = ", ".join(repr(definition.nodes[node].name) for node in shape.forest.order if node in loop.body)
+            detail = f"Nothing ends the cycle of {names}: give it a loop definition, or a condition on a way out."
+            yield Problem(f"/edges/{endless[0]}", detail, "endless_cycle")
+
+
+def _sure_edges(definition: GraphDefinition, shape: Topology) -> set[int]:
+    """Return the edges that are taken whenever their node succeeds."""
+    ruled = set(shape.loop_arc.values())
+    first = first_routers(definition)
+    leaving: dict[int, list[int]] = {}
+    for arc, edge in enumerate(definition.edges):
+        if edge.on == "success" and arc not in ruled:
+            leaving.setdefault(shape.index_of[edge.from_node], []).append(arc)
+    sure: set[int] = set()
+    for node, arcs in leaving.items():
+        plain = [arc for arc in arcs if not definition.edges[arc].default]
+        free = [arc for arc in plain if definition.edges[arc].condition is None]
+        if node in first:
+            sure.update(plain[:1] if plain and plain[0] in free else ())
+        else:
+            sure.update(free)
+        if not plain:
+            sure.update(arcs)
+    return sure

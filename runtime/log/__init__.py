@@ -1,0 +1,1 @@
+"""Who may watch: the channel that a run's committed records go through, and the pipeline that shows them."""

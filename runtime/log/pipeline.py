@@ -1,0 +1,105 @@
+"""How records become visible: each run has a bound structlog logger, and one chain of processors serves everybody.
+
+The chain first hands the record's encoded bytes to the run's channel, which watchers read, and then renders the same record
+for the console: the very same bytes as a JSON line, or colour on a terminal. Only synchronous logger methods are used, because
+structlog's asynchronous ones do not run on trio.
+"""
+
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final, TextIO, TypeAlias
+
+import msgspec
+import structlog
+
+from runtime.log.channel import LogChannel
+from runtime.run.records import Record
+from runtime.settings import LogLevel, Settings
+from runtime.views import LogRecord
+
+EventDict: TypeAlias = MutableMapping[str, Any]
+Processor: TypeAlias = Callable[[Any, str, EventDict], Any]
+
+LEVELS: Final[dict[LogLevel, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class RunLogger(structlog.BoundLoggerBase):
+    """The logger of one run: what it is given is committed, and thereby shown."""
+
+    def committed(self, record: Record, encoded: bytes) -> None:
+        """Show a record that the journal holds."""
+        self._proxy_to_logger(record.level, record.event, record=record, encoded=encoded)
+
+
+class LogPipeline:
+    """Makes the loggers of an engine: of its runs, and its own for what concerns no run."""
+
+    def __init__(self, settings: Settings, stream: TextIO | None = None) -> None:
+        out = stream or sys.stderr
+        style = settings.log_format
+        if style == "auto":
+            style = "console" if out.isatty() else "json"
+        self._logger = structlog.PrintLogger(out)
+        threshold = LEVELS[settings.log_level]
+        render: list[Processor]
+        if style == "none":
+            render = [_drop]
+        elif style == "console":
+            render = [_at_least(threshold), _as_fields, structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        else:
+            render = [_at_least(threshold), _as_bytes]
+        self._run_chain: list[Processor] = [_to_channel, *render]
+        renderer = (
+            structlog.dev.ConsoleRenderer(colors=out.isatty())
+            if style == "console"
+            else structlog.processors.JSONRenderer()
+        )
+        self._engine_chain: list[Processor] = [
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("iso", utc=True),
+            _drop if style == "none" else renderer,
+        ]
+        self._filter = structlog.make_filtering_bound_logger(threshold)
+
+    def for_run(self, channel: LogChannel) -> RunLogger:
+        """Return the logger of the run whose watchers read `channel`."""
+        return RunLogger(self._logger, self._run_chain, {"channel": channel})
+
+    def for_engine(self) -> structlog.typing.FilteringBoundLogger:
+        """Return the logger for what concerns no single run."""
+        logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+            self._logger, processors=self._engine_chain, wrapper_class=self._filter
+        )
+        return logger
+
+
+def _to_channel(_logger: Any, _method: str, event_dict: EventDict) -> EventDict:
+    channel: LogChannel = event_dict.pop("channel")
+    channel.publish(LogRecord(event_dict["record"].seq, event_dict["encoded"]))
+    return event_dict
+
+
+def _drop(_logger: Any, _method: str, _event_dict: EventDict) -> EventDict:
+    raise structlog.DropEvent
+
+
+def _at_least(threshold: int) -> Processor:
+    def filter_level(_logger: Any, method: str, event_dict: EventDict) -> EventDict:
+        if LEVELS[method] < threshold:  # type: ignore[index]
+            raise structlog.DropEvent
+        return event_dict
+
+    return filter_level
+
+
+def _as_bytes(_logger: Any, _method: str, event_dict: EventDict) -> str:
+    encoded: bytes = event_dict["encoded"]
+    return encoded.decode()
+
+
+def _as_fields(_logger: Any, method: str, event_dict: EventDict) -> EventDict:
+    fields: dict[str, Any] = msgspec.to_builtins(event_dict["record"])
+    for key in ("update", "initial_state", "tools"):
+        if key in fields:
+            fields[key] = ",".join(fields[key])
+    return {**fields, "level": method}

@@ -1,0 +1,135 @@
+"""What the engine answers to those who ask: frozen, and only of what is committed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from runtime.errors import Problem
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCreated:
+    """Answer of `create_graph`. The same definition always gets the same id and version."""
+
+    graph_id: str
+    version: str
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphView:
+    """A stored graph.
+
+    Attributes:
+        definition: The definition as JSON text, exactly as it was accepted.
+    """
+
+    graph_id: str
+    version: str
+    created_at: datetime
+    definition: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSummary:
+    """A line of the list of graphs; `nodes` is their number."""
+
+    graph_id: str
+    name: str
+    description: str
+    nodes: int
+    entry_point: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A line of the list of runs. `status` is a `RunStatus` word."""
+
+    run_id: str
+    graph_id: str
+    status: str
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as far as it is committed.
+
+    Attributes:
+        status: A `RunStatus` word.
+        state_json: The `WorkflowState` as a JSON object, encoded.
+        last_seq: Number of the newest record that `state_json` takes in.
+    """
+
+    run_id: str
+    graph_id: str
+    status: str
+    state_json: bytes
+    last_seq: int
+    error: str | None = None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The state, decoded anew at each call."""
+        decoded: dict[str, Any] = msgspec.json.decode(self.state_json)
+        return decoded
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One committed record of a run's log.
+
+    Attributes:
+        seq: Number in the run, from 1, without gaps.
+        encoded: The record as a JSON object: the bytes of journal, stream and `execution_log` alike.
+    """
+
+    seq: int
+    encoded: bytes
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The record, decoded anew at each call."""
+        decoded: dict[str, Any] = msgspec.json.decode(self.encoded)
+        return decoded
+
+    @property
+    def event(self) -> str:
+        """The event's name, a word of the vocabulary in `docs/events.md`."""
+        return str(self.data["event"])
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list, newest first; `next_cursor` asks for the part after it, None at the end."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """Counts since start unless said otherwise.
+
+    Attributes:
+        graphs: Stored graphs, now.
+        runs: Stored runs, now.
+        active: Runs that hold an actor, now.
+        pending: Accepted runs that wait for one, now.
+        durability: `none` for the memory journal, else `fsync`.
+    """
+
+    graphs: int
+    runs: int
+    active: int
+    pending: int
+    finished: int
+    abandoned_attempts: int
+    rejected_results: int
+    durability: str

@@ -1,0 +1,6 @@
+"""What a graph can call: the tool contract, the registry, and the tools that ship with the engine."""
+
+from tools.contract import Effect, Tool, ToolContext, ToolError, ToolLog, ToolSource, tool
+from tools.registry import Registry, default_registry
+
+__all__ = ["Effect", "Registry", "Tool", "ToolContext", "ToolError", "ToolLog", "ToolSource", "default_registry", "tool"]
