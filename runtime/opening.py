@@ -17,6 +17,7 @@ from runtime.actors.run_actor import ActorServices
 from runtime.actors.supervisor import Memory, Supervisor
 from runtime.actors.timers import Timers
 from runtime.actors.tool_host import ToolHost
+from runtime.actors.tool_log import Home
 from runtime.catalog import Catalog
 from runtime.clock import Clock, SystemClock
 from runtime.engine import Engine
@@ -94,7 +95,7 @@ async def _run_engine(
             hosting.start_soon(timers.run)
             host = ToolHost(hosting, settings)
             async with anyio.create_task_group() as actors:
-                services = ActorServices(settings, clock, writer, timers, host, chance or random.Random())  # noqa: S311
+                services = ActorServices(settings, clock, writer, timers, host, chance or random.Random(), Home())  # noqa: S311
                 supervisor = Supervisor(actors, services, memory, pipeline, catalog.bind)
                 rows = await reader.call(journal.unfinished)
                 engine = Engine(

@@ -1,7 +1,7 @@
 """A call of a tool: what a run actor sends to a node's workers, and how the tool's result is read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio
@@ -27,8 +27,8 @@ class NodeCall:
         view: The state as the step sees it; the worker makes the tool's own copy of it.
         report: Takes the outcome and the milliseconds it took; called exactly once, in the event loop.
         stop: What cancelling the call is to be reported as; None as long as nobody cancelled it.
-        scope: Cancels the call once it runs.
-        is_abandoned: Nobody waits for the call any more; its worker ends with it.
+        scope: The worker's scope while the call is with a worker.
+        is_abandoned: Nobody waits for the call any more.
     """
 
     node: int
@@ -40,14 +40,15 @@ class NodeCall:
     view: View
     report: Callable[["NodeCall", Outcome, float], None]
     stop: Stop | None = None
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    scope: anyio.CancelScope | None = None
     is_abandoned: bool = False
 
     def cancel(self, stop: Stop) -> None:
         """End the call; whatever it still returns, it is reported as `stop`."""
         if self.stop is None:
             self.stop = stop
-            self.scope.cancel()
+            if self.scope is not None:
+                self.scope.cancel()
 
 
 def read_result(result: Any, tool: Tool) -> Outcome:

@@ -20,10 +20,10 @@ from anyio.abc import TaskGroup
 
 from runtime.actors.calls import NodeCall, Outcome, read_exception, read_result
 from runtime.json_values import copy_json
-from runtime.run.messages import Failed
+from runtime.run.messages import Failed, Stopped
 from runtime.run.records import Failure
 
-MAX_IDLE: Final = 64
+MAX_IDLE: Final = 1_024
 """Idle workers that one pool keeps; more end at once."""
 
 
@@ -35,6 +35,7 @@ class NodeWorkers:
         self._threads = threads
         self._max_workers = max_workers
         self._workers = 0
+        self._stuck = 0
         self._waiting: deque[NodeCall] = deque()
         self._idle: list[_Seat] = []
         self.rejected = 0
@@ -43,19 +44,19 @@ class NodeWorkers:
         """Give a call to a worker, a new one if all are busy; it waits if there are too many."""
         if self._idle:
             self._idle.pop().give(call)
-        elif self._workers < self._max_workers:
+        elif self._workers - self._stuck < self._max_workers:
             self._workers += 1
-            self._tasks.start_soon(self._work, call)
+            self._tasks.start_soon(self._work, call, name="node worker")
         else:
             self._waiting.append(call)
 
     def abandon(self, call: NodeCall) -> None:
-        """Stop counting on the worker of a call that does not end; its place is free for another one."""
+        """Stop waiting for a call that does not end; until it does, its worker does not count."""
         call.is_abandoned = True
         if call in self._waiting:
             self._waiting.remove(call)
             return
-        self._workers -= 1
+        self._stuck += 1
         if self._waiting:
             self.send(self._waiting.popleft())
 
@@ -67,14 +68,31 @@ class NodeWorkers:
 
     async def _work(self, call: NodeCall | None) -> None:
         while call is not None:
-            started = time.perf_counter()
-            outcome = await self._attempt(call)
-            if call.is_abandoned:
-                self.rejected += 1
-                return
-            call.report(call, outcome, (time.perf_counter() - started) * 1000)
-            call = await self._next()
+            started, is_reported = 0.0, False
+            with anyio.CancelScope() as scope:
+                # One scope serves call after call until it is used to cancel one of them: entering a scope for each call
+                # would cost as much as the rest of a short call.
+                while call is not None:
+                    call.scope, started, is_reported = scope, time.perf_counter(), False
+                    outcome = call.stop or await self._attempt(call)
+                    is_reported = True
+                    self._report(call, outcome, started)
+                    if scope.cancel_called:
+                        break
+                    call = await self._next()
+            if call is not None:
+                if not is_reported:
+                    self._report(call, _stopped(call), started)
+                call = await self._next()
         self._workers -= 1
+
+    def _report(self, call: NodeCall, outcome: Outcome, started: float) -> None:
+        call.scope = None
+        if call.is_abandoned:
+            self.rejected += 1
+            self._stuck -= 1
+        else:
+            call.report(call, outcome, (time.perf_counter() - started) * 1000)
 
     async def _next(self) -> NodeCall | None:
         if self._waiting:
@@ -88,31 +106,31 @@ class NodeWorkers:
     async def _attempt(self, call: NodeCall) -> Outcome:
         tool = call.tool
         try:
-            with call.scope:
-                state = {key: copy_json(write.value) for key, write in call.view.items()}
-                arguments = {**call.arguments, "context": call.context} if tool.takes_context else call.arguments
-                if tool.is_async:
-                    result = await tool.function(state, **arguments)
-                else:
-                    function = functools.partial(tool.function, state, **arguments)
-                    result = await to_thread.run_sync(
-                        _outcome_of, function, abandon_on_cancel=True, limiter=self._threads
-                    )
-                    if isinstance(result, _Raised):
-                        return call.stop or read_exception(result.error)
-                return call.stop or read_result(result, tool)
+            state = {key: copy_json(write.value) for key, write in call.view.items()}
+            arguments = {**call.arguments, "context": call.context} if tool.takes_context else call.arguments
+            if tool.is_async:
+                result = await tool.function(state, **arguments)
+            else:
+                function = functools.partial(tool.function, state, **arguments)
+                result = await to_thread.run_sync(_outcome_of, function, abandon_on_cancel=True, limiter=self._threads)
         except anyio.get_cancelled_exc_class():
-            if _is_ending():
+            if call.stop is not None or self._tasks.cancel_scope.cancel_called:
                 raise
             message = f"Tool {tool.reference!r} raised a cancellation that nobody had asked for."
-            return call.stop or Failed(Failure("SPURIOUS_CANCEL", message))
+            return Failed(Failure("SPURIOUS_CANCEL", message))
         except BaseException as error:  # whatever a tool raises, SystemExit included, is the failure of one attempt
-            if _is_ending():
+            if self._tasks.cancel_scope.cancel_called:
                 raise
             return call.stop or read_exception(error)
-        if call.stop is None:
-            raise RuntimeError("a call was cancelled without saying what for")
-        return call.stop if tool.is_async else replace(call.stop, abandoned=True)  # the thread itself cannot be stopped
+        if call.stop is not None:
+            return call.stop
+        return read_exception(result.error) if isinstance(result, _Raised) else read_result(result, tool)
+
+
+def _stopped(call: NodeCall) -> Outcome:
+    """Return what a cancelled call is reported as. The thread of a plain function cannot be stopped, only left alone."""
+    stop = call.stop or Stopped()
+    return stop if call.tool.is_async else replace(stop, abandoned=True)
 
 
 class _Seat:
@@ -147,8 +165,3 @@ def _outcome_of(function: Callable[[], object]) -> object:
         return function()
     except BaseException as error:
         return _Raised(error)
-
-
-def _is_ending() -> bool:
-    """Whether the engine itself is being cancelled, so that nothing may be caught."""
-    return anyio.current_effective_deadline() == float("-inf")

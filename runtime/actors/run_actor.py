@@ -21,7 +21,7 @@ from runtime.actors.mailbox import Mailbox
 from runtime.actors.node_workers import NodeWorkers
 from runtime.actors.timers import Timer, Timers
 from runtime.actors.tool_host import ToolHost
-from runtime.actors.tool_log import LogBudget, StepLog
+from runtime.actors.tool_log import Home, LogBudget, StepLog
 from runtime.clock import Clock
 from runtime.journal.base import RunRow
 from runtime.journal.writer import JournalWriter, RunAppender
@@ -65,6 +65,7 @@ class ActorServices:
     timers: Timers
     host: ToolHost
     chance: random.Random
+    home: Home
 
 
 class Watcher(Protocol):
@@ -267,7 +268,9 @@ class RunActor:
             iteration=started.iteration,
             attempt=started.attempt,
             idempotency_key=f"{self.run.run_id}/{started.node}/{started.iteration}",
-            log=StepLog(self.mailbox.send, self._log_budget, node, started.iteration, started.attempt),
+            log=StepLog(
+                self.mailbox.send, self._log_budget, self._services.home, (node, started.iteration, started.attempt)
+            ),
             datasets_dir=self._services.settings.datasets_dir,
         )
         call = NodeCall(

@@ -190,7 +190,7 @@ class Supervisor:
     def _begin(self, live: LiveRun, actor: RunActor) -> None:
         live.actor = actor
         live.ready.set()
-        self._tasks.start_soon(self._watch, live, actor)
+        self._tasks.start_soon(self._watch, live, actor, name="run actor")
 
     async def _watch(self, live: LiveRun, actor: RunActor) -> None:
         try:

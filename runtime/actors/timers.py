@@ -15,16 +15,11 @@ _MIN_TO_COMPACT: Final = 64
 class Timer:
     """A deadline; `cancel` makes it do nothing."""
 
-    __slots__ = ("_action", "_timers", "at", "order")
+    __slots__ = ("_action", "_timers")
 
-    def __init__(self, at: float, order: int, action: Callable[[], None], timers: "Timers") -> None:
-        self.at = at
-        self.order = order
+    def __init__(self, action: Callable[[], None], timers: "Timers") -> None:
         self._action: Callable[[], None] | None = action
         self._timers = timers
-
-    def __lt__(self, other: "Timer") -> bool:
-        return (self.at, self.order) < (other.at, other.order)
 
     @property
     def is_pending(self) -> bool:
@@ -48,7 +43,7 @@ class Timers:
     """Deadlines of the event loop's clock. Actions are quick, synchronous and do not raise."""
 
     def __init__(self) -> None:
-        self._heap: list[Timer] = []
+        self._heap: list[tuple[float, int, Timer]] = []
         self._order = 0
         self._cancelled = 0
         self._wake = anyio.Event()
@@ -56,9 +51,9 @@ class Timers:
     def schedule(self, at: float, action: Callable[[], None]) -> Timer:
         """Call `action` when the loop's clock reaches `at`; those of the same time in the order of their scheduling."""
         self._order += 1
-        timer = Timer(at, self._order, action, self)
-        heapq.heappush(self._heap, timer)
-        if self._heap[0] is timer:
+        timer = Timer(action, self)
+        heapq.heappush(self._heap, (at, self._order, timer))
+        if self._heap[0][2] is timer:
             self._wake.set()
         return timer
 
@@ -66,7 +61,7 @@ class Timers:
         """Count a cancelled timer, and drop them all when they are the greater part."""
         self._cancelled += 1
         if self._cancelled > _MIN_TO_COMPACT and self._cancelled * 2 > len(self._heap):
-            self._heap = [timer for timer in self._heap if timer.is_pending]
+            self._heap = [entry for entry in self._heap if entry[2].is_pending]
             heapq.heapify(self._heap)
             self._cancelled = 0
 
@@ -75,13 +70,13 @@ class Timers:
         while True:
             self._wake = anyio.Event()
             now = anyio.current_time()
-            while self._heap and self._heap[0].at <= now:
-                timer = heapq.heappop(self._heap)
+            while self._heap and self._heap[0][0] <= now:
+                _, _, timer = heapq.heappop(self._heap)
                 if not timer.is_pending:
                     self._cancelled = max(0, self._cancelled - 1)
                 timer.fire()
             if not self._heap:
                 await self._wake.wait()
             else:
-                with anyio.CancelScope(deadline=self._heap[0].at):
+                with anyio.CancelScope(deadline=self._heap[0][0]):
                     await self._wake.wait()

@@ -6,6 +6,7 @@ and told in the log. A line that is too long is cut.
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from anyio import from_thread
@@ -49,17 +50,26 @@ class LogBudget:
         return dropped
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The event loop that the engine lives in, and its thread."""
+
+    loop: EventLoopToken = field(default_factory=current_token)
+    thread: int = field(default_factory=threading.get_ident)
+
+
 class StepLog:
-    """The `context.log` of one attempt."""
+    """The `context.log` of one attempt; `step` is its node, iteration and attempt."""
+
+    __slots__ = ("_budget", "_home", "_send", "_step")
 
     def __init__(
-        self, send: Callable[[Message], None], budget: LogBudget, node: int, iteration: int, attempt: int
+        self, send: Callable[[Message], None], budget: LogBudget, home: "Home", step: tuple[int, int, int]
     ) -> None:
         self._send = send
         self._budget = budget
-        self._step = (node, iteration, attempt)
-        self._loop: EventLoopToken = current_token()
-        self._thread = threading.get_ident()
+        self._home = home
+        self._step = step
 
     def debug(self, message: str, **fields: Any) -> None:
         """Write a line of level debug."""
@@ -79,10 +89,10 @@ class StepLog:
 
     def _write(self, level: Level, message: str, fields: dict[str, Any]) -> None:
         line = WriteLog(*self._step, level, _text(str(message)), _fitting({k: _json(v) for k, v in fields.items()}))
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self._home.thread:
             self._deliver(line)
         else:
-            from_thread.run_sync(self._deliver, line, token=self._loop)
+            from_thread.run_sync(self._deliver, line, token=self._home.loop)
 
     def _deliver(self, line: WriteLog) -> None:
         if self._budget.admit():
