@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from anyio import to_thread
 
 from runtime.actors.binding import BoundPlan, bind
 from runtime.clock import Clock
 from runtime.errors import InvalidGraph, Problem, ToolMissing, UnknownGraph
-from runtime.graph.checks import judge
+from runtime.graph.checks import Verdict, judge
 from runtime.graph.definition import GraphDefinition
 from runtime.graph.plan import Plan, compile_plan
 from runtime.ids import graph_id, graph_version
@@ -16,6 +17,9 @@ from runtime.journal import Journal, JournalReader, JournalWriter, StoredGraph
 from runtime.json_values import NotJson, canonical, checked_copy
 from runtime.views import GraphCreated
 from tools.contract import ToolSource
+
+MAX_INLINE: Final = 200
+"""Nodes and edges of a graph that is judged at once; a larger one is judged in a thread, so that others do not wait."""
 
 MAX_COMPILED: Final = 1_000
 """Compiled graphs kept in memory; others are compiled again when a run needs them."""
@@ -78,17 +82,20 @@ class Catalog:
         except NotJson as error:
             problem = Problem(error.pointer, f"The graph has {error}.", "not_json")
             raise InvalidGraph("The graph is not JSON.", problems=[problem]) from error
-        verdict = judge(plain, self._tools)
+        size = sum(len(part) for part in (plain.get("nodes"), plain.get("edges")) if isinstance(part, list))
+        if size > MAX_INLINE:
+            verdict, plan = await to_thread.run_sync(self._judge_and_compile, plain)
+        else:
+            verdict, plan = self._judge_and_compile(plain)
         definition = verdict.definition
-        if verdict.errors or definition is None:
+        if verdict.errors or definition is None or plan is None:
             count = len(verdict.errors)
             raise InvalidGraph(f"The graph has {count} problem{'s' * (count != 1)}.", problems=verdict.errors)
         encoded = canonical(plain)
-        version = graph_version(encoded)
         graph = StoredGraph(
             number=0,
-            graph_id=graph_id(version),
-            version=version,
+            graph_id=plan.graph_id,
+            version=graph_version(encoded),
             name=definition.name,
             description=definition.description,
             nodes=len(definition.nodes),
@@ -97,9 +104,9 @@ class Catalog:
             created_at=self._clock.now(),
         )
         stored = await self._writer.call(self._journal.add_graph, graph)
-        self._remember(stored.graph_id, Compiled(definition, compile_plan(definition, stored.graph_id)))
+        self._remember(stored.graph_id, Compiled(definition, plan))
         self._present.add(stored.graph_id)
-        return GraphCreated(stored.graph_id, version, tuple(verdict.warnings))
+        return GraphCreated(stored.graph_id, stored.version, tuple(verdict.warnings))
 
     async def get(self, wanted: str) -> StoredGraph:
         """Return a stored graph.
@@ -145,6 +152,12 @@ class Catalog:
         await self.get(wanted)
         self._present.discard(wanted)
         await self._writer.call(self._journal.delete_graph, wanted)
+
+    def _judge_and_compile(self, source: dict[str, Any]) -> tuple[Verdict, Plan | None]:
+        verdict = judge(source, self._tools)
+        if verdict.errors or verdict.definition is None:
+            return verdict, None
+        return verdict, compile_plan(verdict.definition, graph_id(graph_version(canonical(source))))
 
     def _remember(self, wanted: str, compiled: Compiled) -> None:
         if wanted not in self._compiled:

@@ -124,13 +124,14 @@ class Engine:
             Overloaded: Too many runs wait already.
             Closing: The engine is shutting down.
         """
-        live = await self._submit(graph_id, initial_state or {})
-        return _summary(live.row if live.actor is None else live.actor.row)
+        _, row = await self._submit(graph_id, initial_state or {})
+        return _summary(row)
 
     async def run(self, graph_id: str, initial_state: Mapping[str, Any] | None = None) -> RunView:
         """Submit a run and wait until it has ended. Cancelling the wait does not cancel the run."""
-        live = await self._submit(graph_id, initial_state or {})
-        return await self.wait(live.row.run_id)
+        live, _ = await self._submit(graph_id, initial_state or {})
+        await live.channel.wait_closed()
+        return _view(live.row)
 
     async def wait(self, run_id: str) -> RunView:
         """Wait until a run has ended, and return its end state.
@@ -141,8 +142,7 @@ class Engine:
         live = self._supervisor.live.get(run_id)
         if live is None:
             return _view(await self._row(run_id))
-        while not live.channel.closed:
-            await live.channel.wait_beyond(live.channel.last_seq)
+        await live.channel.wait_closed()
         return _view(live.row)
 
     async def state(self, run_id: str) -> RunView:
@@ -296,7 +296,8 @@ class Engine:
         if self._closing:
             raise Closing
 
-    async def _submit(self, graph_id: str, initial_state: Mapping[str, Any]) -> LiveRun:
+    async def _submit(self, graph_id: str, initial_state: Mapping[str, Any]) -> tuple[LiveRun, RunRow]:
+        """Return the accepted run, and its row as it was accepted: the run may be further already, but not durably."""
         self._require_open()
         compiled = await self._catalog.compiled(graph_id)
         self._require_open()
@@ -306,8 +307,9 @@ class Engine:
         self._last_run_number += 1
         row = first_row(self._last_run_number, new_run_id(), graph_id, self._clock.now())
         live = self._supervisor.submit(row, bound, state)
+        accepted = row if live.actor is None else live.actor.row
         await live.channel.wait_beyond(0)
-        return live
+        return live, accepted
 
     async def _row(self, run_id: str) -> RunRow:
         row = await self._memory.reader.call(self._memory.journal.run, run_id)

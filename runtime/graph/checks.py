@@ -5,7 +5,7 @@ names and shapes are right, by `soundness.py` (errors, which refuse it) and `cau
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
@@ -51,8 +51,9 @@ def judge(source: Any, tools: ToolSource) -> Verdict:
     loops = _read_list(LoopDefinition, source, "loops", verdict.errors)
     rest = {key: value for key, value in source.items() if key not in ("nodes", "edges", "loops")}
     shell = _read(GraphDefinition, {**rest, "nodes": [{"name": "-"}]}, "", verdict.errors)
-    names = _names(source)
-    _check_names(source, names, verdict.errors)
+    counts = Counter(_names(source))
+    names = counts.keys()
+    _check_names(source, counts, verdict.errors)
     for index, node in nodes:
         _check_node(node, f"/nodes/{index}", tools, verdict.errors)
     for index, edge in edges:
@@ -134,9 +135,8 @@ def _names(source: Mapping[str, Any]) -> list[str]:
     return [name for name in named if isinstance(name, str)]
 
 
-def _check_names(source: Mapping[str, Any], names: list[str], problems: list[Problem]) -> None:
+def _check_names(source: Mapping[str, Any], counts: Counter[str], problems: list[Problem]) -> None:
     nodes = source.get("nodes", [])
-    counts = Counter(names)
     seen: set[str] = set()
     for index, node in enumerate(nodes if isinstance(nodes, list) else []):
         name = node.get("name") if isinstance(node, Mapping) else None
@@ -146,10 +146,10 @@ def _check_names(source: Mapping[str, Any], names: list[str], problems: list[Pro
             seen.add(name)
     entry = source.get("entry_point")
     if isinstance(entry, str):
-        _check_known(entry, "/entry_point", names, problems)
+        _check_known(entry, "/entry_point", counts.keys(), problems)
 
 
-def _check_known(name: str, pointer: str, names: Sequence[str], problems: list[Problem]) -> None:
+def _check_known(name: str, pointer: str, names: Collection[str], problems: list[Problem]) -> None:
     if name not in names:
         problems.append(Problem(pointer, f"There is no node {name!r}.{nearest(name, names)}", "unknown_node"))
 
@@ -190,7 +190,7 @@ def _check_node(node: NodeDefinition, pointer: str, tools: ToolSource, problems:
             problems.append(Problem(f"{pointer}/config{where}", detail, "invalid_config"))
 
 
-def _check_edge(edge: EdgeDefinition, pointer: str, names: Sequence[str], problems: list[Problem]) -> None:
+def _check_edge(edge: EdgeDefinition, pointer: str, names: Collection[str], problems: list[Problem]) -> None:
     _check_known(edge.from_node, f"{pointer}/from_node", names, problems)
     _check_known(edge.to_node, f"{pointer}/to_node", names, problems)
     if edge.condition is not None:
@@ -202,7 +202,7 @@ def _check_edge(edge: EdgeDefinition, pointer: str, names: Sequence[str], proble
         problems.append(Problem(f"{pointer}/default", "An error edge cannot be a default edge.", "default_on_error"))
 
 
-def _check_loop(loop: LoopDefinition, pointer: str, names: Sequence[str], problems: list[Problem]) -> None:
+def _check_loop(loop: LoopDefinition, pointer: str, names: Collection[str], problems: list[Problem]) -> None:
     _check_known(loop.node, f"{pointer}/node", names, problems)
     compile_condition(loop.condition, f"{pointer}/condition", problems)
 

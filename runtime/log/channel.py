@@ -15,13 +15,14 @@ from runtime.views import LogRecord
 class LogChannel:
     """The records of one run. `publish` and `close` are called by the run's logger and actor, the rest by anyone."""
 
-    __slots__ = ("_changed", "_recent", "closed", "last_seq")
+    __slots__ = ("_changed", "_ended", "_recent", "closed", "last_seq")
 
     def __init__(self, recent: int, last_seq: int = 0) -> None:
         self.last_seq = last_seq
         self.closed = False
         self._recent: deque[LogRecord] = deque(maxlen=recent)
         self._changed: anyio.Event | None = None
+        self._ended: anyio.Event | None = None
 
     def publish(self, record: LogRecord) -> None:
         """Append the next record."""
@@ -38,6 +39,8 @@ class LogChannel:
         """Say that no record will follow."""
         self.closed = True
         self.notify()
+        if self._ended is not None:
+            self._ended.set()
 
     def after(self, seq: int) -> list[LogRecord] | None:
         """Return the records behind `seq`, or None if they are not all here any more."""
@@ -54,3 +57,10 @@ class LogChannel:
             if self._changed is None:
                 self._changed = anyio.Event()
             await self._changed.wait()
+
+    async def wait_closed(self) -> None:
+        """Wait until no record will follow, without being woken by each of them."""
+        if not self.closed:
+            if self._ended is None:
+                self._ended = anyio.Event()
+            await self._ended.wait()
