@@ -157,7 +157,7 @@ class Catalog:
         verdict = judge(source, self._tools)
         if verdict.errors or verdict.definition is None:
             return verdict, None
-        return verdict, compile_plan(verdict.definition, graph_id(graph_version(canonical(source))))
+        return verdict, compile_plan(verdict.definition, graph_id(graph_version(canonical(source))), verdict.shape)
 
     def _remember(self, wanted: str, compiled: Compiled) -> None:
         if wanted not in self._compiled:

@@ -89,6 +89,7 @@ async def _run_engine(
     pipeline = LogPipeline(settings)
     memory = Memory(journal, reader)
     catalog = Catalog(journal, writer, reader, tools, clock)
+    failure: Exception | None = None
     async with anyio.create_task_group() as permanent:
         permanent.start_soon(writer.run)
         async with anyio.create_task_group() as hosting:
@@ -110,6 +111,8 @@ async def _run_engine(
                 actors.start_soon(supervisor.recover)
                 try:
                     yield engine
+                except Exception as error:  # the caller's own: kept out of the task groups, which would wrap it
+                    failure = error
                 finally:
                     with anyio.move_on_after(settings.close_grace_s, shield=not writer.has_failed):
                         await engine.drain()
@@ -117,6 +120,8 @@ async def _run_engine(
             hosting.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await writer.aclose()
+    if failure is not None:
+        raise failure
 
 
 def _first_engine_error(group: BaseExceptionGroup[BaseException]) -> EngineError | None:

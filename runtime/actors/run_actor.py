@@ -34,13 +34,11 @@ from runtime.run.model import Run
 from runtime.run.records import (
     Failure,
     Record,
-    RunBlocked,
     RunCancelRequested,
     RunDeadlinePassed,
     RunFailed,
     RunStarted,
     RunStatus,
-    RunSubmitted,
     StepRetrying,
     StepStarted,
     encode_json,
@@ -51,8 +49,6 @@ from tools.contract import ToolContext
 
 MESSAGES_PER_TURN: Final = 64
 """Messages handled before other tasks get a turn: without it a busy run makes them wait for seconds."""
-
-_ROW_CHANGES = (RunSubmitted, RunStarted, RunBlocked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +123,7 @@ class RunActor:
     @property
     def is_busy(self) -> bool:
         """Whether a tool is being called for the run, or has just answered."""
-        return bool(self._calls) or not self.mailbox.is_empty
+        return bool(self._calls or self._held) or not self.mailbox.is_empty
 
     def resume(self, head: bytes) -> None:
         """Go on behind the journal entry with that hash, setting the timers that the run's records ask for."""
@@ -170,7 +166,7 @@ class RunActor:
         while not self.run.status.is_final:
             message = self.mailbox.take()
             if message is None:
-                if self.hold and not self._calls:
+                if self.hold and not self.is_busy:
                     self._watcher.quiet()
                 await self.mailbox.wait()
                 handled = 0
@@ -212,10 +208,17 @@ class RunActor:
                 self._set_deadline(record.deadline)
             case RunCancelRequested() | RunDeadlinePassed():
                 self.ending_seq = record.seq
-                self._held.clear()
+                self._stop_held()
                 self.cancel_calls(Stopped())
             case Record() if record.terminal is not None and self._deadline is not None:
                 self._deadline.cancel()
+
+    def _stop_held(self) -> None:
+        """End the attempts that still wait for the disk: their tools are not called at all."""
+        for _, started in self._held:
+            node = self._bound.plan.index_of[started.node]
+            self.mailbox.send(AttemptEnded(node, started.iteration, started.attempt, Stopped(), 0.0))
+        self._held.clear()
 
     def _committed(self, records: Sequence[Record], lines: Sequence[bytes]) -> None:
         for record, line in zip(records, lines, strict=True):
@@ -230,24 +233,15 @@ class RunActor:
             self._watcher.ended(self.row)
 
     def _new_row(self, records: Sequence[Record]) -> RunRow | None:
-        last = records[-1]
-        if last.terminal is None:
-            if not any(isinstance(record, _ROW_CHANGES) for record in records):
-                return None
-            self.row = replace(
-                self.row, status=self.run.status.value, started_at=self.run.started_at, last_seq=self.run.seq
-            )
-            return self.row
-        error = last.error if isinstance(last, RunFailed) else None
-        self.row = replace(
-            self.row,
-            status=self.run.status.value,
-            started_at=self.run.started_at,
-            completed_at=self.run.completed_at,
-            last_seq=self.run.seq,
-            error=None if error is None else f"{error.code}: {error.message}",
-            final_state=self.encoded_state(),
-        )
+        """Return the run's row if the records changed what it says."""
+        run, row, last = self.run, self.row, records[-1]
+        if row.last_seq and row.status == run.status.value and row.started_at == run.started_at:
+            return None
+        self.row = replace(row, status=run.status.value, started_at=run.started_at, last_seq=run.seq)
+        if last.terminal is not None:
+            error = f"{last.error.code}: {last.error.message}" if isinstance(last, RunFailed) else None
+            state = self.encoded_state()
+            self.row = replace(self.row, completed_at=run.completed_at, error=error, final_state=state)
         return self.row
 
     def encoded_state(self) -> bytes:

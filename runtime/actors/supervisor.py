@@ -9,16 +9,16 @@ engine ends. Runs beyond `max_active_runs` wait without an actor: only their id 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
 from msgspec import UNSET
 
 from runtime.actors.binding import BoundPlan
-from runtime.actors.recovery import History, read_history
+from runtime.actors.recovery import MAX_RECOVERIES, History, read_history
 from runtime.actors.run_actor import ActorServices, RunActor
-from runtime.errors import JournalDamaged, Overloaded
+from runtime.errors import EngineError, JournalDamaged, Overloaded
 from runtime.journal.base import Journal, RunRow
 from runtime.journal.writer import JournalReader, RunAppender
 from runtime.log.channel import LogChannel
@@ -26,6 +26,9 @@ from runtime.log.pipeline import LogPipeline
 from runtime.run.messages import Recover, Start, Submit
 from runtime.run.model import new_run
 from runtime.run.records import Failure, RunBlocked, RunDeadLettered, RunRecovered, RunStatus, encode_json
+
+RECOVERIES_AT_ONCE: Final = 64
+Cause: TypeAlias = Literal["restart", "crash"]
 
 Bind = Callable[[str, Mapping[str, str]], Awaitable[tuple[BoundPlan, tuple[str, ...]]]]
 """Returns the plan of a graph id with the pinned tools, and the references of those that are missing."""
@@ -113,7 +116,7 @@ class Supervisor:
         live = self._enroll(row)
         actor = self._actor(live, bound, None)
         accept = Submit(initial_state, bound.pins)
-        if self._active < self._services.settings.max_active_runs:
+        if self._has_place:
             actor.handle(accept, Start())
             self._active += 1
             self._begin(live, actor)
@@ -129,10 +132,10 @@ class Supervisor:
             self._pending.append(row.run_id)
 
     async def recover(self) -> None:
-        """Give an actor to as many waiting runs as may be active."""
-        while self._pending and self._active < self._services.settings.max_active_runs and not self._draining:
-            self._active += 1
-            await self._activate(self.live[self._pending.popleft()], "restart")
+        """Give an actor to as many waiting runs as may be active, several at a time: each waits for the disk."""
+        async with anyio.create_task_group() as tasks:
+            for _ in range(RECOVERIES_AT_ONCE):
+                tasks.start_soon(self._take_waiting)
 
     async def actor_of(self, live: LiveRun) -> RunActor:
         """Return the run's actor, giving it one out of turn if it has none, for a command that cannot wait."""
@@ -163,15 +166,23 @@ class Supervisor:
         live.row = row
         live.ready.set()
         self._active -= 1
-        if self._pending and not self._draining:
-            self._active += 1
-            self._tasks.start_soon(self._activate, self.live[self._pending.popleft()], "restart")
+        if self._pending:
+            self._tasks.start_soon(self._take_waiting)
 
     def quiet(self) -> None:
         """Hear from an actor on hold that it has nothing left to do."""
         self._quiet.set()
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _has_place(self) -> bool:
+        return self._active < self._services.settings.max_active_runs
+
+    async def _take_waiting(self) -> None:
+        while self._pending and self._has_place and not self._draining:
+            self._active += 1
+            await self._activate(self.live[self._pending.popleft()], "restart")
 
     def _enroll(self, row: RunRow) -> LiveRun:
         channel = LogChannel(self._services.settings.recent_records)
@@ -204,29 +215,48 @@ class Supervisor:
         finally:
             self._quiet.set()
 
-    async def _activate(self, live: LiveRun, cause: Literal["restart", "crash"], detail: str | None = None) -> None:
-        """Rebuild a run from the journal and go on with it. The attempt is journaled before anything can fail."""
+    async def _activate(self, live: LiveRun, cause: Cause, detail: str | None = None) -> None:
+        """Rebuild a run from the journal and go on with it, or put it aside if that keeps failing."""
         if live.row.last_seq == 0:
             await live.channel.wait_beyond(0)  # submitted to this process, and perhaps not committed yet
+        while (history := await self._announce_rebuild(live, cause, detail)) is not None:
+            try:
+                actor = await self._rebuild(live, history)
+            except EngineError:
+                raise
+            except Exception as error:
+                self._log.error("run_rebuild_failed", run_id=live.row.run_id, error=repr(error), exc_info=error)
+                cause, detail = "crash", repr(error)[:500]
+            else:
+                self._begin(live, actor)
+                return
+
+    async def _announce_rebuild(self, live: LiveRun, cause: Cause, detail: str | None) -> History | None:
+        """Journal the attempt to rebuild a run before anything can fail, and return what to rebuild it from."""
         row = await self._memory.reader.call(self._memory.journal.run, live.row.run_id)
         if row is None:
             raise JournalDamaged(f"The journal lost run {live.row.run_id}.", run_id=live.row.run_id)
         live.row = row
         history = await read_history(self._memory.reader, self._memory.journal, row)
         live.channel.last_seq = history.records[-1].seq
-        if row.started_at is not None:
-            if history.is_poisoned(cause, self._services.clock.now()):
-                failure = Failure("POISONED", "Rebuilding the run failed again and again; the log above says how.")
-                await self._append(live, history, RunDeadLettered(error=failure))
-                return
-            history = await self._append(live, history, RunRecovered(cause=cause, detail=detail or UNSET))
-        bound, missing = await self._bind(row.graph_id, history.pins)
+        if row.started_at is None and cause == "restart":
+            return history
+        if history.is_poisoned(cause, self._services.clock.now()):
+            failure = Failure(
+                "POISONED", f"Rebuilding the run failed {MAX_RECOVERIES} times; run_recovered records say why."
+            )
+            await self._append(live, history, RunDeadLettered(error=failure))
+            return None
+        return await self._append(live, history, RunRecovered(cause=cause, detail=detail or UNSET))
+
+    async def _rebuild(self, live: LiveRun, history: History) -> RunActor:
+        bound, missing = await self._bind(live.row.graph_id, history.pins)
         actor = self._actor(live, bound, history)
         if missing:
             actor.announce(RunBlocked(reason=f"These tools are not registered: {', '.join(missing)}."))
         else:
-            actor.handle(Start() if row.started_at is None else Recover())
-        self._begin(live, actor)
+            actor.handle(Start() if live.row.started_at is None else Recover())
+        return actor
 
     async def _append(self, live: LiveRun, history: History, record: RunRecovered | RunDeadLettered) -> History:
         """Append a record to a run that has no actor, and wait until it is committed."""

@@ -5,16 +5,15 @@ from typing import Final
 
 from runtime.errors import Problem
 from runtime.graph.definition import EdgeDefinition, GraphDefinition
-from runtime.graph.plan import Topology, first_routers, topology
+from runtime.graph.plan import Topology, first_routers
 from tools.contract import ToolSource
 
 MAX_WRITERS: Final = 32
 """Writers of one key that are compared pair by pair; the check must stay cheap on graphs of thousands of nodes."""
 
 
-def cautions(definition: GraphDefinition, tools: ToolSource) -> list[Problem]:
+def cautions(definition: GraphDefinition, shape: Topology, tools: ToolSource) -> list[Problem]:
     """Return the warnings on a graph without errors."""
-    shape = topology(definition)
     first = first_routers(definition)
     return [
         *_unreachable(definition, shape),

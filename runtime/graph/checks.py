@@ -18,6 +18,7 @@ from runtime.errors import Problem
 from runtime.graph.cautions import cautions
 from runtime.graph.conditions import compile_condition
 from runtime.graph.definition import EdgeDefinition, GraphDefinition, LoopDefinition, NodeDefinition
+from runtime.graph.plan import Topology, topology
 from runtime.graph.soundness import unsound
 from tools.contract import ToolSource
 
@@ -31,9 +32,10 @@ Part = TypeVar("Part", bound=BaseModel)
 
 @dataclass(slots=True)
 class Verdict:
-    """What the checks found. `definition` is None where the shapes themselves are wrong."""
+    """What the checks found. `definition` and its analysed `shape` are None where an element is wrong in itself."""
 
     definition: GraphDefinition | None = None
+    shape: Topology | None = None
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
@@ -69,8 +71,9 @@ def judge(source: Any, tools: ToolSource) -> Verdict:
         update={"nodes": [n for _, n in nodes], "edges": [e for _, e in edges], "loops": [x for _, x in loops]}
     )
     verdict.definition = definition
-    verdict.errors.extend(unsound(definition))
-    verdict.warnings.extend(cautions(definition, tools) if not verdict.errors else ())
+    verdict.shape = shape = topology(definition)
+    verdict.errors.extend(unsound(definition, shape))
+    verdict.warnings.extend(cautions(definition, shape, tools) if not verdict.errors else ())
     return verdict
 
 

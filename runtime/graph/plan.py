@@ -143,8 +143,9 @@ def topology(definition: GraphDefinition) -> Topology:
     arcs = [(index_of[edge.from_node], index_of[edge.to_node]) for edge in definition.edges]
     entry = index_of[definition.entry_point]
     size = len(definition.nodes)
+    forest = find_loops(size, arcs, entry)
     back_of: dict[int, int] = {}
-    for loop in find_loops(size, arcs, entry).loops:
+    for loop in forest.loops:
         for arc in loop.back_arcs:
             back_of.setdefault(arcs[arc][0], arc)
     loop_arc: dict[int, int] = {}
@@ -155,7 +156,9 @@ def topology(definition: GraphDefinition) -> Topology:
         else:
             loop_arc[index] = len(arcs)
             arcs.append((node, node))
-    return Topology(index_of, tuple(arcs), find_loops(size, arcs, entry), loop_arc)
+    if len(arcs) > len(definition.edges):
+        forest = find_loops(size, arcs, entry)
+    return Topology(index_of, tuple(arcs), forest, loop_arc)
 
 
 def takes_first(node: NodeDefinition, has_condition: bool) -> bool:
@@ -169,9 +172,9 @@ def first_routers(definition: GraphDefinition) -> frozenset[int]:
     return frozenset(i for i, node in enumerate(definition.nodes) if takes_first(node, node.name in conditional))
 
 
-def compile_plan(definition: GraphDefinition, graph_id: str) -> Plan:
-    """Compile a definition that the verdict accepted."""
-    shape = topology(definition)
+def compile_plan(definition: GraphDefinition, graph_id: str, shape: Topology | None = None) -> Plan:
+    """Compile a definition that the verdict accepted; `shape` spares analysing it again."""
+    shape = shape or topology(definition)
     leaving: list[list[int]] = [[] for _ in definition.nodes]
     arriving: list[list[int]] = [[] for _ in definition.nodes]
     reachable = frozenset(shape.forest.order)

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 
 from runtime.errors import Problem
 from runtime.graph.definition import GraphDefinition
-from runtime.graph.plan import Topology, first_routers, join_count, topology
+from runtime.graph.plan import Topology, first_routers, join_count
 
 
-def unsound(definition: GraphDefinition) -> list[Problem]:
+def unsound(definition: GraphDefinition, shape: Topology) -> list[Problem]:
     """Return every reason why no run of the graph could be trusted to end."""
     problems = [*_route_problems(definition)]
-    shape = topology(definition)
     cycles = [*_cycle_problems(definition, shape)]
     if not cycles:
         problems += _join_problems(definition, shape)

@@ -17,6 +17,7 @@ class Decision:
     Attributes:
         at: The time of every record of this decision.
         chance: Number in [0, 1) for jitter, drawn outside.
+        hold: Nothing may start now.
         pending: Nodes whose in-edges changed.
         touched: Scopes in which a token ended.
     """
@@ -24,6 +25,7 @@ class Decision:
     run: Run
     at: datetime
     chance: float
+    hold: bool = False
     records: list[Record] = field(default_factory=list)
     pending: deque[int] = field(default_factory=deque)
     touched: set[int] = field(default_factory=set)

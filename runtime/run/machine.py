@@ -55,7 +55,7 @@ def decide(run: Run, message: Message, *, at: datetime, chance: float = 0.5, hol
     """
     if run.status.is_final:
         return []
-    decision = Decision(run, at, chance)
+    decision = Decision(run, at, chance, hold)
     _HANDLERS[type(message)](decision, message)
     if run.started_at is not None and (run.is_stopping or not hold):
         _follow_up(decision)
@@ -120,7 +120,9 @@ def _recover(decision: Decision, _message: Recover) -> None:
 
 def _retry_due(decision: Decision, message: RetryDue) -> None:
     step = decision.run.active.get(message.node)
-    if step is not None and step.iteration == message.iteration and step.retry_due and not decision.run.is_stopping:
+    if step is None or step.iteration != message.iteration or step.retry_due is None:
+        return
+    if not decision.run.is_stopping and not decision.hold:
         restart(decision, step)
 
 
