@@ -29,7 +29,7 @@ from runtime.log.channel import LogChannel
 from runtime.log.pipeline import RunLogger
 from runtime.run.decision import Decision
 from runtime.run.machine import decide
-from runtime.run.messages import AttemptEnded, Cancel, DeadlinePassed, Failed, Message, RetryDue, Stopped
+from runtime.run.messages import AttemptEnded, Cancel, DeadlinePassed, DropLogs, Failed, Message, RetryDue, Stopped
 from runtime.run.model import Run
 from runtime.run.records import (
     Failure,
@@ -291,6 +291,8 @@ class RunActor:
             return
         live.timer.cancel()
         del self._calls[call.node]
+        if dropped := self._log_budget.take_dropped():
+            self.mailbox.send(DropLogs(dropped))
         self.mailbox.send(AttemptEnded(call.node, call.iteration, call.attempt, outcome, duration_ms))
 
     def _call_timed_out(self, call: NodeCall, timeout_s: float) -> None:
