@@ -9,7 +9,7 @@
 Works on asyncio and on trio, and needs no HTTP. Everything an engine answers is committed before it is answered.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -226,7 +226,7 @@ class Engine:
             records += batch
         return records[:limit]
 
-    async def subscribe_batches(self, run_id: str, *, after: int = 0) -> AsyncIterator[list[LogRecord]]:
+    async def subscribe_batches(self, run_id: str, *, after: int = 0) -> AsyncGenerator[list[LogRecord], None]:
         """Yield every record of a run behind number `after`, in order and without gaps, until the run has ended.
 
         Records come in lists as they are at hand: those of one commit, or a page of the journal for who is far behind. A slow
@@ -251,9 +251,9 @@ class Engine:
             else:
                 await channel.wait_beyond(cursor)
 
-    async def subscribe(self, run_id: str, *, after: int = 0) -> AsyncIterator[LogRecord]:
+    async def subscribe(self, run_id: str, *, after: int = 0) -> AsyncGenerator[LogRecord, None]:
         """Yield what `subscribe_batches` does, record by record."""
-        async with aclosing(self.subscribe_batches(run_id, after=after)) as batches:  # type: ignore[type-var]
+        async with aclosing(self.subscribe_batches(run_id, after=after)) as batches:
             async for batch in batches:
                 for record in batch:
                     yield record

@@ -96,7 +96,8 @@ async def _run_engine(
             hosting.start_soon(timers.run)
             host = ToolHost(hosting, settings)
             async with anyio.create_task_group() as actors:
-                services = ActorServices(settings, clock, writer, timers, host, chance or random.Random(), Home())  # noqa: S311
+                jitter = chance or random.Random()  # noqa: S311 - no secret
+                services = ActorServices(settings, clock, writer, timers, host, jitter, Home())
                 supervisor = Supervisor(actors, services, memory, pipeline, catalog.bind)
                 rows = await reader.call(journal.unfinished)
                 engine = Engine(

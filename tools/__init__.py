@@ -3,4 +3,14 @@
 from tools.contract import Effect, Tool, ToolContext, ToolError, ToolLog, ToolSource, tool
 from tools.registry import Registry, default_registry
 
-__all__ = ["Effect", "Registry", "Tool", "ToolContext", "ToolError", "ToolLog", "ToolSource", "default_registry", "tool"]
+__all__ = [
+    "Effect",
+    "Registry",
+    "Tool",
+    "ToolContext",
+    "ToolError",
+    "ToolLog",
+    "ToolSource",
+    "default_registry",
+    "tool",
+]

@@ -150,8 +150,10 @@ def tool(
     `state` are the node's `config`; a parameter named `context` is filled with a `ToolContext` instead.
 
     Args:
+        function: The function, where the decorator is used without arguments.
         name: Defaults to the function's name.
         version: Dotted numbers (`1`, `1.4.2`); a graph may ask for one as `name@version`.
+        effect: What repeating a call may do; see `Effect`.
         description: Defaults to the first paragraph of the docstring.
         writes: State keys the tool writes, where they do not depend on its config.
 
@@ -162,7 +164,9 @@ def tool(
 
     def make(function: Callable[..., Any]) -> Tool:
         if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", version):
-            raise ValueError(f"version of tool {function.__name__!r} is {version!r}; use dotted numbers such as '1' or '1.4.2'")
+            raise ValueError(
+                f"version of tool {function.__name__!r} is {version!r}; use dotted numbers such as '1' or '1.4.2'"
+            )
         parameters = list(inspect.signature(function).parameters.values())
         if not parameters or parameters[0].name != "state" or parameters[0].kind is not _NAMED:
             raise TypeError(f"tool {function.__name__!r} must take 'state' as its first parameter")
@@ -187,7 +191,9 @@ def _parameters_model(function: Callable[..., Any], parameters: list[inspect.Par
     fields: dict[str, Any] = {}
     for parameter in parameters:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise TypeError(f"tool {function.__name__!r} may not take {parameter}: its config must have named parameters")
+            raise TypeError(
+                f"tool {function.__name__!r} may not take {parameter}: its config must have named parameters"
+            )
         if parameter.name != _CONTEXT:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hints.get(parameter.name, Any), default)

@@ -6,7 +6,7 @@ run starts, so a plan leaves them out of every count.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from runtime.graph.conditions import Test, compile_condition
 from runtime.graph.definition import GraphDefinition, JoinCount, LoopDefinition, NodeDefinition, RetryDefinition
@@ -71,7 +71,7 @@ class PlanNode:
     out: tuple[int, ...]
     default: tuple[int, ...]
     error_out: tuple[int, ...]
-    on_error: str
+    on_error: Literal["fail_run", "route", "continue"]
     fails_unmatched: bool
     needs: int
     in_edges: tuple[int, ...]

@@ -94,7 +94,7 @@ class SqliteJournal:
         """Store a graph, or bring it back."""
         with self._write() as connection:
             connection.execute(
-                f"INSERT INTO graphs ({_GRAPH_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 - a constant
+                f"INSERT INTO graphs ({_GRAPH_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (graph_id) DO UPDATE SET deleted = 0",
                 (
                     graph.graph_id,
@@ -107,7 +107,7 @@ class SqliteJournal:
                     graph.created_at.isoformat(),
                 ),
             )
-            sql = f"SELECT {_GRAPH_COLUMNS} FROM graphs WHERE graph_id = ?"  # noqa: S608
+            sql = f"SELECT {_GRAPH_COLUMNS} FROM graphs WHERE graph_id = ?"
             return _graph(_one(connection, sql, (graph.graph_id,)))
 
     def delete_graph(self, graph_id: str) -> None:
@@ -120,7 +120,7 @@ class SqliteJournal:
     def entries(self, run: int, *, after: int, limit: int) -> list[Entry]:
         """Return the entries behind `after`."""
         sql = (
-            f"SELECT {_ENTRY_COLUMNS} FROM journal WHERE run = ?1 AND first_seq >= "  # noqa: S608
+            f"SELECT {_ENTRY_COLUMNS} FROM journal WHERE run = ?1 AND first_seq >= "
             "coalesce((SELECT max(first_seq) FROM journal WHERE run = ?1 AND first_seq <= ?2), 0) "
             "ORDER BY first_seq LIMIT ?3"
         )
@@ -129,7 +129,7 @@ class SqliteJournal:
 
     def run(self, run_id: str) -> RunRow | None:
         """Return the row of a run."""
-        rows = self._read(f"SELECT {_RUN_COLUMNS}, final_state FROM runs WHERE run_id = ?", (run_id,))  # noqa: S608
+        rows = self._read(f"SELECT {_RUN_COLUMNS}, final_state FROM runs WHERE run_id = ?", (run_id,))
         return _row(rows[0]) if rows else None
 
     def runs(self, wanted: RunFilter) -> list[RunRow]:
@@ -143,12 +143,12 @@ class SqliteJournal:
             if value is not None:
                 tests.append(f"{column} {test} ?")
                 values.append(value)
-        sql = f"SELECT {_RUN_COLUMNS} FROM runs WHERE {' AND '.join(tests)} ORDER BY number DESC LIMIT ?"  # noqa: S608
+        sql = f"SELECT {_RUN_COLUMNS} FROM runs WHERE {' AND '.join(tests)} ORDER BY number DESC LIMIT ?"
         return [_row(row) for row in self._read(sql, (*values, wanted.limit))]
 
     def unfinished(self) -> list[RunRow]:
         """Return the rows of all runs that have not ended."""
-        sql = f"SELECT {_RUN_COLUMNS} FROM runs WHERE completed_at IS NULL ORDER BY number"  # noqa: S608
+        sql = f"SELECT {_RUN_COLUMNS} FROM runs WHERE completed_at IS NULL ORDER BY number"
         return [_row(row) for row in self._read(sql)]
 
     def last_run_number(self) -> int:
@@ -157,13 +157,13 @@ class SqliteJournal:
 
     def graph(self, graph_id: str, *, deleted: bool = False) -> StoredGraph | None:
         """Return a graph."""
-        sql = f"SELECT {_GRAPH_COLUMNS} FROM graphs WHERE graph_id = ? AND deleted <= ?"  # noqa: S608
+        sql = f"SELECT {_GRAPH_COLUMNS} FROM graphs WHERE graph_id = ? AND deleted <= ?"
         rows = self._read(sql, (graph_id, int(deleted)))
         return _graph(rows[0]) if rows else None
 
     def graphs(self, *, before: int | None, limit: int) -> list[StoredGraph]:
         """Return graphs, newest first."""
-        sql = f"SELECT {_GRAPH_COLUMNS} FROM graphs WHERE deleted = 0 AND number < ? ORDER BY number DESC LIMIT ?"  # noqa: S608
+        sql = f"SELECT {_GRAPH_COLUMNS} FROM graphs WHERE deleted = 0 AND number < ? ORDER BY number DESC LIMIT ?"
         return [_graph(row) for row in self._read(sql, (1 << 62 if before is None else before, limit))]
 
     def counts(self) -> tuple[int, int]:
@@ -271,13 +271,13 @@ def _insert(connection: apsw.Connection, statement: Callable[[int], str], rows: 
 
 @lru_cache
 def _insert_entries(rows: int) -> str:
-    return f"INSERT INTO journal ({_ENTRY_COLUMNS}) VALUES {_places(6, rows)}"  # noqa: S608
+    return f"INSERT INTO journal ({_ENTRY_COLUMNS}) VALUES {_places(6, rows)}"
 
 
 @lru_cache
 def _upsert_runs(rows: int) -> str:
     return (
-        f"INSERT INTO runs ({_RUN_COLUMNS}, final_state) VALUES {_places(10, rows)} "  # noqa: S608
+        f"INSERT INTO runs ({_RUN_COLUMNS}, final_state) VALUES {_places(10, rows)} "
         "ON CONFLICT (number) DO UPDATE SET status = excluded.status, started_at = excluded.started_at, "
         "completed_at = excluded.completed_at, last_seq = excluded.last_seq, error = excluded.error, "
         "final_state = excluded.final_state"

@@ -14,13 +14,13 @@ import structlog
 
 from runtime.log.channel import LogChannel
 from runtime.run.records import Record
-from runtime.settings import LogLevel, Settings
+from runtime.settings import Settings
 from runtime.views import LogRecord
 
 EventDict: TypeAlias = MutableMapping[str, Any]
 Processor: TypeAlias = Callable[[Any, str, EventDict], Any]
 
-LEVELS: Final[dict[LogLevel, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+LEVELS: Final[dict[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class RunLogger(structlog.BoundLoggerBase):
@@ -85,7 +85,7 @@ def _drop(_logger: Any, _method: str, _event_dict: EventDict) -> EventDict:
 
 def _at_least(threshold: int) -> Processor:
     def filter_level(_logger: Any, method: str, event_dict: EventDict) -> EventDict:
-        if LEVELS[method] < threshold:  # type: ignore[index]
+        if LEVELS[method] < threshold:
             raise structlog.DropEvent
         return event_dict
 

@@ -14,6 +14,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 Level = Literal["debug", "info", "warning", "error"]
+Handling = Literal["route", "continue", "fail_run"]
+DeadReason = Literal["condition", "not_first", "default_unused", "loop_goes_on", "succeeded", "failed"]
 
 
 class RunStatus(StrEnum):
@@ -211,7 +213,7 @@ class StepFailed(StepRecord, kw_only=True):
     attempt: int
     error: Failure
     duration_ms: float = 0.0
-    handled: Literal["route", "continue", "fail_run"]
+    handled: Handling
     abandoned: bool | UnsetType = UNSET
 
 
@@ -253,7 +255,7 @@ class EdgeDead(StepRecord, kw_only=True):
     level: Level = "debug"
     edge: int
     to_node: str
-    reason: Literal["condition", "not_first", "default_unused", "loop_goes_on", "succeeded", "failed"]
+    reason: DeadReason
     operands: list[dict[str, Any]] | UnsetType = UNSET
 
 

@@ -7,7 +7,7 @@ from runtime.graph.plan import PlanEdge, PlanNode
 from runtime.run.decision import Decision
 from runtime.run.loops import goes_on
 from runtime.run.model import NodeStatus, Run
-from runtime.run.records import EdgeDead, EdgeTaken, RouteUnmatched
+from runtime.run.records import DeadReason, EdgeDead, EdgeTaken, RouteUnmatched
 
 
 def route_success(decision: Decision, node: PlanNode) -> None:
@@ -95,7 +95,9 @@ def _take(decision: Decision, node: PlanNode, edge: PlanEdge, operands: Operands
         decision.pending.append(edge.target)
 
 
-def _kill(decision: Decision, node: PlanNode, edge: PlanEdge, reason: str, operands: Operands | None = None) -> None:
+def _kill(
+    decision: Decision, node: PlanNode, edge: PlanEdge, reason: DeadReason, operands: Operands | None = None
+) -> None:
     run = decision.run
     target = run.plan.nodes[edge.target].name
     decision.emit(
@@ -104,7 +106,7 @@ def _kill(decision: Decision, node: PlanNode, edge: PlanEdge, reason: str, opera
             iteration=run.iteration(node.index),
             edge=edge.index,
             to_node=target,
-            reason=reason,  # type: ignore[arg-type]
+            reason=reason,
             operands=operands or UNSET,
         )
     )

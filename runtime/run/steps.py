@@ -11,6 +11,7 @@ from runtime.run.messages import AttemptEnded, Failed, Stopped, Succeeded
 from runtime.run.model import NodeStatus, Step
 from runtime.run.records import (
     Failure,
+    Handling,
     StepCancelled,
     StepCompleted,
     StepFailed,
@@ -175,7 +176,7 @@ def _retry_delay(decision: Decision, step: Step, outcome: Failed) -> float | Non
 def _fail(
     decision: Decision, node: PlanNode, iteration: int, attempt: int, outcome: Failed, duration_ms: float
 ) -> None:
-    handled = "fail_run" if decision.run.is_stopping else node.on_error
+    handled: Handling = "fail_run" if decision.run.is_stopping else node.on_error
     decision.emit(
         StepFailed(
             node=node.name,
@@ -183,7 +184,7 @@ def _fail(
             attempt=attempt,
             error=outcome.error,
             duration_ms=duration_ms,
-            handled=handled,  # type: ignore[arg-type]
+            handled=handled,
             abandoned=True if outcome.abandoned else UNSET,
         )
     )
