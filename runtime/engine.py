@@ -180,7 +180,7 @@ class Engine:
         before = _page_start(limit, cursor)
         words = [word.value for word in RunStatus]
         if status is not None and status not in words:
-            problem = Problem("status", f"Unknown status {status!r}; there are: {', '.join(words)}.", "invalid_value")
+            problem = Problem("/status", f"Unknown status {status!r}; there are: {', '.join(words)}.", "invalid_value")
             raise InvalidInput("The list of runs cannot be filtered like that.", problems=[problem])
         wanted = RunFilter(graph_id=graph_id, status=status, before=before, limit=limit + 1)
         found = await self._memory.reader.call(self._memory.journal.runs, wanted)
@@ -354,9 +354,9 @@ def _view(row: RunRow) -> RunView:
 def _page_start(limit: int, cursor: str | None) -> int | None:
     problems = []
     if not 1 <= limit <= MAX_LIMIT:
-        problems.append(Problem("limit", f"'limit' is a number from 1 to {MAX_LIMIT}, got {limit}.", "invalid_value"))
+        problems.append(Problem("/limit", f"'limit' is a number from 1 to {MAX_LIMIT}, got {limit}.", "invalid_value"))
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
-        problems.append(Problem("cursor", f"'cursor' is the next_cursor of a page, got {cursor!r}.", "invalid_value"))
+        problems.append(Problem("/cursor", f"'cursor' is the next_cursor of a page, got {cursor!r}.", "invalid_value"))
     if problems:
         raise InvalidInput("The list cannot be shown like that.", problems=problems)
     return None if cursor is None else int(cursor)

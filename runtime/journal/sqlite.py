@@ -121,7 +121,7 @@ class SqliteJournal:
         """Return the entries behind `after`."""
         sql = (
             f"SELECT {_ENTRY_COLUMNS} FROM journal WHERE run = ?1 AND first_seq >= "
-            "coalesce((SELECT max(first_seq) FROM journal WHERE run = ?1 AND first_seq <= ?2), 0) "
+            "coalesce((SELECT max(first_seq) FROM journal WHERE run = ?1 AND first_seq <= ?2), 0) AND first_seq + count > ?2 "
             "ORDER BY first_seq LIMIT ?3"
         )
         rows = self._read(sql, (run, after + 1, limit))

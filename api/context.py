@@ -1,0 +1,26 @@
+"""What every route and socket can reach: the engine, the tools, the shutdown and the log, made once by the lifespan."""
+
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
+from structlog.typing import FilteringBoundLogger
+
+from api.shutdown import Shutdown
+from runtime import Engine
+from tools import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of a running server."""
+
+    engine: Engine
+    tools: Registry
+    shutdown: Shutdown
+    log: FilteringBoundLogger
+
+
+def context_of(connection: HTTPConnection) -> Context:
+    """Return the context of the application that serves `connection`."""
+    context: Context = connection.app.state.context
+    return context

@@ -1,0 +1,93 @@
+"""The OpenAPI document: what every operation shares, and the request bodies that the framework does not see."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api.errors import ANSWERS
+from api.schemas import CreateGraphRequest, ExecuteRequest, ProblemDocument, RunRequest
+from runtime.errors import EngineError
+from runtime.graph.definition import GraphDefinition
+
+_SCHEMAS: Final = "#/components/schemas/{model}"
+
+DESCRIPTION: Final = """\
+Workflows as graphs of tools: every run is an actor, and its log is the truth.
+
+**Errors** are problem documents (RFC 9457) with a stable `code`; `errors` has each single problem with a JSON pointer.
+
+**WebSockets** send text messages `{"type", "data"}`:
+
+- `/ws/execute/{graph_id}`: the client sends `{"initial_state": {}}` first. Then come `started` (`run_id`), a `log` for each
+  record, and `complete` (`run_id`, `status`, `final_state`). The run goes on if the socket closes.
+- `/ws/monitor/{run_id}?after=<seq>`: a `log` for each record after `seq`, from the first by default, then live, then
+  `complete`. A client that was cut off goes on with the last `seq` it has seen.
+
+A failure is `error` (`code`, `message`) before the socket closes: 1007 not JSON, 1008 wrong input, 4404 unknown id,
+1012 server stopping, 1013 overloaded.
+"""
+
+
+def body(model: type[BaseModel], *alternatives: type[BaseModel]) -> dict[str, Any]:
+    """Return the `openapi_extra` of an operation whose JSON body is a `model` or one of `alternatives`."""
+    references = [{"$ref": _SCHEMAS.format(model=one.__name__)} for one in (model, *alternatives)]
+    media = {
+        "schema": references[0] if not alternatives else {"anyOf": references},
+        "example": _examples(model)[0],
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": media}}}
+
+
+def answers(model: type[BaseModel], description: str, *failures: type[EngineError]) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of an operation: a `model`, or one of `failures`, or any other problem."""
+    by_status: dict[int | str, dict[str, Any]] = {
+        200: {
+            "model": model,
+            "description": description,
+            "content": {"application/json": {"example": _examples(model)[0]}},
+        }
+    }
+    for failure in failures:
+        status = ANSWERS[failure.code].status
+        seen = by_status.setdefault(status, _problem(failure.code, status))
+        if failure.code not in seen["description"]:
+            seen["description"] += f", `{failure.code}`"
+    by_status["default"] = {**_problem("INTERNAL_ERROR", 500), "description": "Any other problem"}
+    return by_status
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` describe itself with the bodies' models among its components."""
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            models = (CreateGraphRequest, GraphDefinition, RunRequest, ExecuteRequest, ProblemDocument)
+            _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_SCHEMAS)
+            # The engine judges the definition, so the envelope takes any object; readers want to know which.
+            envelope = schemas["$defs"][CreateGraphRequest.__name__]["properties"]
+            envelope["graph"] = {"$ref": _SCHEMAS.format(model=GraphDefinition.__name__)}
+            document["components"]["schemas"].update(schemas["$defs"])
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = describe  # type: ignore[method-assign]
+
+
+def _examples(model: type[BaseModel]) -> list[Any]:
+    extra = model.model_config["json_schema_extra"]
+    assert isinstance(extra, dict)  # noqa: S101
+    examples: Any = extra["examples"]
+    return list(examples)
+
+
+def _problem(code: str, status: int) -> dict[str, Any]:
+    example = {"title": code.replace("_", " ").capitalize(), "status": status, "detail": "…", "code": code}
+    schema = {"$ref": _SCHEMAS.format(model=ProblemDocument.__name__)}
+    return {
+        "description": f"`{code}`",
+        "content": {"application/problem+json": {"schema": schema, "example": example}},
+    }
