@@ -55,6 +55,14 @@ def main(
         LogFormat,
         typer.Option(envvar="WFE_LOG_FORMAT", help="auto is colour on a terminal and JSON lines otherwise."),
     ] = "auto",
+    close_grace: Annotated[
+        float,
+        typer.Option(
+            envvar="WFE_CLOSE_GRACE",
+            min=0,
+            help="Seconds that running attempts may go on when the server stops; what is left resumes at the next start.",
+        ),
+    ] = 20.0,
     tools: Annotated[
         list[Path] | None,
         typer.Option(envvar="WFE_TOOLS", help="Python file with more tools; may be repeated (in the variable: a:b)."),
@@ -81,6 +89,7 @@ def main(
             datasets_dir=datasets.resolve(),
             log_level=log_level,
             log_format=log_format,
+            close_grace_s=close_grace,
         ),
         tool_files=tuple(tools or ()),
         host=host,

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from runtime.graph.definition import GraphDefinition
 from runtime.run.records import RunStatus
 
-_GRAPH_ID: Final = "g-3f5d0c9a1e7b4c62"
-_RUN_ID: Final = "01k9zq4x7m2n8v5t1r6w3y0d"
+_GRAPH_ID: Final = "graph-3c1a5f4f79caff0711b4"
+_RUN_ID: Final = "run-6578e423fbb4443db31ee6da89ce7c75"
 _TIME: Final = "2026-01-31T12:00:00.000000Z"
 _DEFINITION: Final[dict[str, Any]] = {
     "name": "hello",

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ import uvicorn
 from anyio import CancelScope
 
 from api.app import create_app
-from api.settings import BODY_BYTES, HTTP_GRACE_S, ServerSettings
+from api.settings import BODY_BYTES, HTTP_GRACE_S, LAST_GRACE_S, SECOND_SIGNAL_S, ServerSettings
 from api.shutdown import Shutdown
 
 
@@ -64,7 +65,8 @@ async def _serve(settings: ServerSettings, greet: Callable[[str], None]) -> None
         timeout_graceful_shutdown=HTTP_GRACE_S,
     )
     with CancelScope() as everything:
-        server = _Server(config, app.state.shutdown, everything)
+        longest_stop_s = HTTP_GRACE_S + settings.engine.close_grace_s + LAST_GRACE_S
+        server = _Server(config, app.state.shutdown, everything, longest_stop_s)
         with server.stopped_by_signals():
             unavailable: PortUnavailable | None = None
             async with app.router.lifespan_context(app):
@@ -82,8 +84,11 @@ async def _serve(settings: ServerSettings, greet: Callable[[str], None]) -> None
 class _Server(uvicorn.Server):
     """uvicorn's server without its signal handling, which would end the process by the signal instead of with 0."""
 
-    def __init__(self, config: uvicorn.Config, shutdown: Shutdown, everything: CancelScope) -> None:
+    def __init__(
+        self, config: uvicorn.Config, shutdown: Shutdown, everything: CancelScope, longest_stop_s: float
+    ) -> None:
         super().__init__(config)
+        self._longest_stop_s = longest_stop_s
         self.on_started: Callable[[], None] = lambda: None
         self._shutdown = shutdown
         self._everything = everything
@@ -103,8 +108,10 @@ class _Server(uvicorn.Server):
     def _stop(self) -> None:
         if self.should_exit or not self.started:
             self._everything.cancel()
+            _leave_after(SECOND_SIGNAL_S)
         self.should_exit = True
         self._shutdown.begin()
+        _leave_after(self._longest_stop_s)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -115,6 +122,23 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()  # what is loaded now lives for ever: no collection needs to look at it
         self.on_started()
+
+
+def _leave_after(seconds: float) -> None:
+    """End the process even if a tool ignores its cancellation or blocks a thread for ever.
+
+    By then everything that was decided is committed, because the journal's writer never waits for tools; the runs that were
+    interrupted resume at the next start.
+    """
+
+    def leave() -> None:
+        sys.stderr.write(f"A tool did not end within {seconds:g} s; its run resumes at the next start.\n")
+        sys.stderr.flush()
+        os._exit(os.EX_OK)
+
+    last_resort = threading.Timer(seconds, leave)
+    last_resort.daemon = True
+    last_resort.start()
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -27,6 +27,12 @@ OFFLOAD_BYTES: Final = 65_536
 HTTP_GRACE_S: Final = 5
 """How long open responses may go on when the server stops; waits for runs are answered at once."""
 
+LAST_GRACE_S: Final = 5
+"""How long the engine may take to close after its own grace; then the process ends without it."""
+
+SECOND_SIGNAL_S: Final = 1
+"""How long a server that is told to stop a second time may take."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:

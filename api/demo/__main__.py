@@ -11,7 +11,7 @@ import sys
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -61,7 +61,7 @@ def main(
         raise typer.Exit(1) from None
 
 
-def _run(folder: Path, graph: dict[str, object]) -> None:
+def _run(folder: Path, graph: dict[str, Any]) -> None:
     datasets, log = folder / "datasets", folder / "server.log"
     datasets.mkdir()
     original = datasets / _TABLE
@@ -69,10 +69,18 @@ def _run(folder: Path, graph: dict[str, object]) -> None:
         given = source.read_bytes()
     original.write_bytes(given)
     screen, story = Screen(), Story()
+    (rule,) = graph["loops"]
+    until = rule["condition"]
+    loop = f"until {until['field']} {until['operator']} {until['value']}, at most {rule['max_iterations']} iterations"
     screen.title("Workflow Engine demo: find and repair what is wrong with a table of airports")
     with serving(folder / "data", datasets, log) as url, Client(url) as client:
         run_id = client.submit(client.create_graph(graph), {"dataset": {"path": _TABLE}})
-        facts = {"server": f"{url}, journal in {folder / 'data'}", "graph": str(graph["name"]), "run": run_id}
+        facts = {
+            "server": f"{url}, journal in {folder / 'data'}",
+            "graph": str(graph["name"]),
+            "loop": loop,
+            "run": run_id,
+        }
         screen.facts(facts)
         screen.blank()
         screen.line_header()

@@ -40,7 +40,13 @@ def serving(data_dir: Path, datasets_dir: Path, log: Path) -> Iterator[str]:
             command, cwd=_ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        yield _wait_for_url(process, log)
+        url = _wait_for_url(process, log)
+        try:
+            yield url
+        except DemoFailed as failure:
+            if (code := _stop(process)) != 0:  # it is why the demo failed, and says more
+                raise DemoFailed(f"{failure} The server is gone: {_meaning(code)}.") from failure
+            raise
     except BaseException:
         _stop(process)
         raise

@@ -35,6 +35,7 @@ from runtime.errors import (
     Overloaded,
     RunFinished,
     TooLarge,
+    ToolMissing,
     UnknownGraph,
     UnknownRun,
 )
@@ -43,7 +44,7 @@ from runtime.views import RunSummary, RunView
 
 router = APIRouter(tags=["runs"])
 
-_SUBMIT_FAILURES = (InvalidJson, TooLarge, UnknownGraph, InvalidInput, Overloaded, Closing)
+_SUBMIT_FAILURES = (InvalidJson, TooLarge, UnknownGraph, ToolMissing, InvalidInput, Overloaded, Closing)
 
 
 class RunsQuery(PageQuery):

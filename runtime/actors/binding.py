@@ -37,14 +37,14 @@ def bind(plan: Plan, source: ToolSource, pins: Mapping[str, str] | None = None) 
     arguments = tuple(
         {} if tool is None else tool.arguments(node.config) for node, tool in zip(plan.nodes, tools, strict=True)
     )
-    policies = tuple(_policy(node, tool) for node, tool in zip(plan.nodes, tools, strict=True))
+    policies = tuple(map(_policy, plan.nodes, wanted, tools))
     names = {node.name: tool.reference for node, tool in zip(plan.nodes, tools, strict=True) if tool is not None}
     return BoundPlan(plan, tools, arguments, policies, names), tuple(sorted(missing))
 
 
-def _policy(node: PlanNode, tool: Tool | None) -> StepPolicy:
+def _policy(node: PlanNode, reference: str | None, tool: Tool | None) -> StepPolicy:
     if tool is None:
-        return StepPolicy()
+        return StepPolicy(tool=reference)
     retry = node.retry or RetryDefinition()
     return StepPolicy(
         tool=tool.reference,

@@ -112,7 +112,9 @@ class NodeWorkers:
                 result = await tool.function(state, **arguments)
             else:
                 function = functools.partial(tool.function, state, **arguments)
-                result = await to_thread.run_sync(_outcome_of, function, abandon_on_cancel=True, limiter=self._threads)
+                result = await to_thread.run_sync(
+                    self._in_thread, call, function, abandon_on_cancel=True, limiter=self._threads
+                )
         except anyio.get_cancelled_exc_class():
             if call.stop is not None or self._tasks.cancel_scope.cancel_called:
                 raise
@@ -125,6 +127,15 @@ class NodeWorkers:
         if call.stop is not None:
             return call.stop
         return read_exception(result.error) if isinstance(result, _Raised) else read_result(result, tool)
+
+    def _in_thread(self, call: NodeCall, function: Callable[[], object]) -> object:
+        try:
+            return function()
+        except BaseException as error:
+            return _Raised(error)
+        finally:
+            if call.stop is not None:  # reported long ago: what the function still says is heard by nobody
+                self.rejected += 1
 
 
 def _stopped(call: NodeCall) -> Outcome:
@@ -158,10 +169,3 @@ class _Raised:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
-
-
-def _outcome_of(function: Callable[[], object]) -> object:
-    try:
-        return function()
-    except BaseException as error:
-        return _Raised(error)

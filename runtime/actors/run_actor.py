@@ -29,7 +29,17 @@ from runtime.log.channel import LogChannel
 from runtime.log.pipeline import RunLogger
 from runtime.run.decision import Decision
 from runtime.run.machine import decide
-from runtime.run.messages import AttemptEnded, Cancel, DeadlinePassed, DropLogs, Failed, Message, RetryDue, Stopped
+from runtime.run.messages import (
+    AttemptEnded,
+    Cancel,
+    DeadlinePassed,
+    DropLogs,
+    Failed,
+    Message,
+    RetryDue,
+    Stopped,
+    Succeeded,
+)
 from runtime.run.model import Run
 from runtime.run.records import (
     Failure,
@@ -291,6 +301,7 @@ class RunActor:
             return
         live.timer.cancel()
         del self._calls[call.node]
+        self._services.host.abandoned += not isinstance(outcome, Succeeded) and outcome.abandoned
         if dropped := self._log_budget.take_dropped():
             self.mailbox.send(DropLogs(dropped))
         self.mailbox.send(AttemptEnded(call.node, call.iteration, call.attempt, outcome, duration_ms))
@@ -315,7 +326,6 @@ class RunActor:
         """Give up on a call that ignores its cancellation; what it may still return is rejected."""
         if self._calls.get(live.call.node) is live:
             live.workers.abandon(live.call)
-            self._services.host.abandoned += 1
             self._call_ended(live.call, replace(stop, abandoned=True), 0.0)
 
     # --- timers -------------------------------------------------------------------------------------------------------

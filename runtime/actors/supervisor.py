@@ -253,6 +253,7 @@ class Supervisor:
         bound, missing = await self._bind(live.row.graph_id, history.pins)
         actor = self._actor(live, bound, history)
         if missing:
+            actor.hold = True
             actor.announce(RunBlocked(reason=f"These tools are not registered: {', '.join(missing)}."))
         else:
             actor.handle(Start() if live.row.started_at is None else Recover())

@@ -14,7 +14,7 @@ MAX_WRITERS: Final = 32
 
 def cautions(definition: GraphDefinition, shape: Topology, tools: ToolSource) -> list[Problem]:
     """Return the warnings on a graph without errors."""
-    first = first_routers(definition)
+    first = first_routers(definition, shape)
     return [
         *_unreachable(definition, shape),
         *_unused_conditions(definition, shape),

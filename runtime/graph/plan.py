@@ -166,9 +166,14 @@ def takes_first(node: NodeDefinition, has_condition: bool) -> bool:
     return node.route == "first" or (node.route is None and has_condition)
 
 
-def first_routers(definition: GraphDefinition) -> frozenset[int]:
+def first_routers(definition: GraphDefinition, shape: Topology) -> frozenset[int]:
     """Return the nodes that take only the first edge that holds."""
-    conditional = {edge.from_node for edge in definition.edges if edge.condition is not None and edge.on == "success"}
+    ruled = set(shape.loop_arc.values())
+    conditional = {
+        edge.from_node
+        for arc, edge in enumerate(definition.edges)
+        if edge.condition is not None and edge.on == "success" and arc not in ruled
+    }
     return frozenset(i for i, node in enumerate(definition.nodes) if takes_first(node, node.name in conditional))
 
 

@@ -70,7 +70,7 @@ def _join_problems(definition: GraphDefinition, shape: Topology) -> Iterator[Pro
     for arc, (source, target) in enumerate(shape.arcs):
         if source in reachable and arc not in back:
             arriving.setdefault(target, Counter())[source] += 1
-    first = first_routers(definition)
+    first = first_routers(definition, shape)
     for index, node in enumerate(definition.nodes):
         sources = arriving.get(index, Counter())
         most = sum(1 if source in first else count for source, count in sources.items())
@@ -104,7 +104,7 @@ def _endless_cycles(definition: GraphDefinition, shape: Topology) -> Iterator[Pr
 def _sure_edges(definition: GraphDefinition, shape: Topology) -> set[int]:
     """Return the edges that are taken whenever their node succeeds."""
     ruled = set(shape.loop_arc.values())
-    first = first_routers(definition)
+    first = first_routers(definition, shape)
     leaving: dict[int, list[int]] = {}
     for arc, edge in enumerate(definition.edges):
         if edge.on == "success" and arc not in ruled:

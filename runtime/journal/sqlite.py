@@ -5,8 +5,8 @@ Settings and why: WAL with `synchronous=FULL`, because only that keeps acknowled
 because a full or failing disk would then end the process. The writing connection is the only one that checkpoints. The
 `apsw` package brings its own SQLite, so the machine's version does not matter.
 
-One statement stores many rows: between statements the writer's thread must win back the interpreter lock, which beside a busy
-event loop costs milliseconds each time.
+One statement stores many rows, so that the writer's thread asks for the interpreter lock a few times per commit, not for every
+row.
 """
 
 import fcntl

@@ -112,9 +112,12 @@ class WorkflowState:
             if self._reducers.get(key) == "append" and old is not None and not isinstance(old.value, list):
                 raise StateError("REDUCER_ERROR", f"Key {key!r} has the reducer 'append', but its value is not a list.")
             size += _size(key, value) - (old.size if old is not None and key not in self._reducers else 0)
-        if size > MAX_STATE_BYTES:
-            message = f"The state would have {size:,} bytes; at most {MAX_STATE_BYTES:,} are allowed. Keep large data in files."
-            raise StateError("STATE_TOO_LARGE", message)
+        _check_size(size)
+
+    def check_join(self, views: Sequence[View], number: int) -> None:
+        """Raise `StateError` if `views` cannot be merged."""
+        merged = self.merge(views, number)
+        _check_size(sum(write.size for write in merged.values()))
 
     def update(self, view: View, update: Mapping[str, Any], writer: Writer, *, alone: bool) -> View:
         """Return `view` with `update` merged in key by key. `alone`: the run has no other token now."""
@@ -259,6 +262,14 @@ def _same_types(left: Any, right: Any) -> bool:
     if isinstance(left, list):
         return all(map(_same_types, left, right))
     return type(left) is type(right)
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_STATE_BYTES:
+        message = (
+            f"The state would have {size:,} bytes; at most {MAX_STATE_BYTES:,} are allowed. Keep large data in files."
+        )
+        raise StateError("STATE_TOO_LARGE", message)
 
 
 def _size(key: str, value: Any) -> int:

@@ -54,7 +54,7 @@ def start(decision: Decision, index: int) -> None:
     views = arrived(run, index)
     if len(views) > 1:
         try:
-            run.state.merge(views, run.seq + 1)
+            run.state.check_join(views, run.seq + 1)
         except StateError as error:
             _fail(decision, node, run.iteration(index), 0, Failed(Failure(error.code, error.message)), 0.0)
             return
