@@ -9,6 +9,7 @@ import pytest
 from tests.acceptance.server import Server
 
 TOOLS = '''
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,22 @@ async def wait_for(state: dict[str, Any], path: str) -> None:
     """Wait until the file exists."""
     while not Path(path).exists():
         await anyio.sleep(0.01)
+
+
+@tool(effect="pure")
+async def never_end(state: dict[str, Any]) -> None:
+    """Go on whatever anybody says."""
+    while True:
+        try:
+            await anyio.sleep(1)
+        except BaseException:
+            pass
+
+
+@tool(effect="pure")
+def block_for_ever(state: dict[str, Any]) -> None:
+    """Hold a thread."""
+    threading.Event().wait()
 
 
 @tool

@@ -135,3 +135,14 @@ def test_the_memory_journal_says_what_it_is(launch: Callable[..., Server]) -> No
     server = launch("--journal", "memory:")
     assert server.client.get("/health").json()["durability"] == "none"
     assert server.end(signal.SIGTERM, within_s=10) == 0
+
+
+@pytest.mark.parametrize("tool", ["never_end", "block_for_ever"])
+def test_a_tool_that_never_ends_does_not_hold_up_the_end(launch: Callable[..., Server], tool: str) -> None:
+    server = launch("--close-grace", "0.1")
+    graph = {"name": "stubborn", "nodes": [{"name": "a", "tool": tool}], "entry_point": "a"}
+    run_id = server.submit(server.create(graph), {})
+    server.wait_started(run_id, 1)
+    assert server.end(signal.SIGTERM, within_s=20) == 0
+    again = launch()
+    assert again.state(run_id)["status"] == "running"
