@@ -81,8 +81,7 @@ class RunView:
         return decoded
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(msgspec.Struct, frozen=True):
     """One committed record of a run's log.
 
     Attributes:

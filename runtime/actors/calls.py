@@ -24,6 +24,7 @@ class NodeCall:
 
     Attributes:
         node, iteration, attempt: Whose call it is.
+        context: For a tool that takes one.
         view: The state as the step sees it; the worker makes the tool's own copy of it.
         report: Takes the outcome and the milliseconds it took; called exactly once, in the event loop.
         stop: What cancelling the call is to be reported as; None as long as nobody cancelled it.
@@ -36,7 +37,7 @@ class NodeCall:
     attempt: int
     tool: Tool
     arguments: Mapping[str, Any]
-    context: ToolContext
+    context: ToolContext | None
     view: View
     report: Callable[["NodeCall", Outcome, float], None]
     stop: Stop | None = None

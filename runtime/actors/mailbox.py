@@ -14,11 +14,12 @@ from runtime.run.messages import Message
 class Mailbox:
     """A queue of messages; all methods are called in the event loop."""
 
-    __slots__ = ("_arrived", "_messages")
+    __slots__ = ("_arrived", "_is_awaited", "_messages")
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
-        self._arrived: anyio.Event | None = None
+        self._arrived = anyio.Semaphore(0, fast_acquire=True)
+        self._is_awaited = False
 
     @property
     def is_empty(self) -> bool:
@@ -28,9 +29,9 @@ class Mailbox:
     def send(self, message: Message) -> None:
         """Put a message behind the others."""
         self._messages.append(message)
-        if self._arrived is not None:
-            self._arrived.set()
-            self._arrived = None
+        if self._is_awaited:
+            self._is_awaited = False
+            self._arrived.release()
 
     def take(self) -> Message | None:
         """Return the next message, or None if there is none."""
@@ -39,5 +40,5 @@ class Mailbox:
     async def wait(self) -> None:
         """Wait until there is a message."""
         if not self._messages:
-            self._arrived = anyio.Event()
-            await self._arrived.wait()
+            self._is_awaited = True
+            await self._arrived.acquire()

@@ -11,12 +11,12 @@ import functools
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
+from msgspec import structs
 
 from runtime.actors.calls import NodeCall, Outcome, read_exception, read_result
 from runtime.json_values import copy_json
@@ -67,6 +67,7 @@ class NodeWorkers:
         self._idle.clear()
 
     async def _work(self, call: NodeCall | None) -> None:
+        seat = _Seat()
         while call is not None:
             started, is_reported = 0.0, False
             with anyio.CancelScope() as scope:
@@ -79,11 +80,11 @@ class NodeWorkers:
                     self._report(call, outcome, started)
                     if scope.cancel_called:
                         break
-                    call = await self._next()
+                    call = await self._next(seat)
             if call is not None:
                 if not is_reported:
                     self._report(call, _stopped(call), started)
-                call = await self._next()
+                call = await self._next(seat)
         self._workers -= 1
 
     def _report(self, call: NodeCall, outcome: Outcome, started: float) -> None:
@@ -94,12 +95,11 @@ class NodeWorkers:
         else:
             call.report(call, outcome, (time.perf_counter() - started) * 1000)
 
-    async def _next(self) -> NodeCall | None:
+    async def _next(self, seat: "_Seat") -> NodeCall | None:
         if self._waiting:
             return self._waiting.popleft()
         if len(self._idle) >= MAX_IDLE:
             return None
-        seat = _Seat()
         self._idle.append(seat)
         return await seat.take()
 
@@ -141,24 +141,24 @@ class NodeWorkers:
 def _stopped(call: NodeCall) -> Outcome:
     """Return what a cancelled call is reported as. The thread of a plain function cannot be stopped, only left alone."""
     stop = call.stop or Stopped()
-    return stop if call.tool.is_async else replace(stop, abandoned=True)
+    return stop if call.tool.is_async else structs.replace(stop, abandoned=True)
 
 
 class _Seat:
-    """Where an idle worker waits for its next call: an event and a slot, cheaper than a stream for a single receiver."""
+    """Where a worker waits for its next call. A semaphore can be waited on again and again, unlike an event."""
 
     __slots__ = ("_call", "_given")
 
     def __init__(self) -> None:
-        self._given = anyio.Event()
+        self._given = anyio.Semaphore(0, fast_acquire=True)
         self._call: NodeCall | None = None
 
     def give(self, call: NodeCall | None) -> None:
         self._call = call
-        self._given.set()
+        self._given.release()
 
     async def take(self) -> NodeCall | None:
-        await self._given.wait()
+        await self._given.acquire()
         return self._call
 
 

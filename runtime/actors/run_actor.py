@@ -9,11 +9,12 @@ This module holds no logic of graphs, no SQL and no policy: those are the machin
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
 from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
 
 from runtime.actors.binding import BoundPlan
 from runtime.actors.calls import NodeCall, Outcome, Stop
@@ -266,24 +267,13 @@ class RunActor:
         tool = self._bound.tools[node]
         if step is None or tool is None or (step.iteration, step.attempt) != (started.iteration, started.attempt):
             return
-        context = ToolContext(
-            run_id=self.run.run_id,
-            node=started.node,
-            iteration=started.iteration,
-            attempt=started.attempt,
-            idempotency_key=f"{self.run.run_id}/{started.node}/{started.iteration}",
-            log=StepLog(
-                self.mailbox.send, self._log_budget, self._services.home, (node, started.iteration, started.attempt)
-            ),
-            datasets_dir=self._services.settings.datasets_dir,
-        )
         call = NodeCall(
             node=node,
             iteration=started.iteration,
             attempt=started.attempt,
             tool=tool,
             arguments=self._bound.arguments[node],
-            context=context,
+            context=self._context(started, node) if tool.takes_context else None,
             view=step.view,
             report=self._call_ended,
         )
@@ -294,6 +284,18 @@ class RunActor:
         workers = self._services.host.workers_of(self._bound, node)
         self._calls[node] = _LiveCall(call, workers, timer)
         workers.send(call)
+
+    def _context(self, started: StepStarted, node: int) -> ToolContext:
+        step = (node, started.iteration, started.attempt)
+        return ToolContext(
+            run_id=self.run.run_id,
+            node=started.node,
+            iteration=started.iteration,
+            attempt=started.attempt,
+            idempotency_key=f"{self.run.run_id}/{started.node}/{started.iteration}",
+            log=StepLog(self.mailbox.send, self._log_budget, self._services.home, step),
+            datasets_dir=self._services.settings.datasets_dir,
+        )
 
     def _call_ended(self, call: NodeCall, outcome: Outcome, duration_ms: float) -> None:
         live = self._calls.get(call.node)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
+
 from runtime.errors import JournalDamaged
 
 
@@ -29,8 +31,7 @@ class StoredGraph:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(Struct, frozen=True):
     """The line of a run in the index: what lists need, and the end state, without reading the records.
 
     Attributes:
@@ -51,8 +52,7 @@ class RunRow:
     final_state: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """The records `first_seq` … `first_seq + count - 1` of a run as lines of JSON, and the run's row where that changed."""
 
     run: int

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from runtime.journal.base import Entry, RunFilter, RunRow, StoredGraph
 
 
@@ -59,7 +61,7 @@ class MemoryJournal:
                 continue
             if wanted.graph_id not in (None, row.graph_id) or wanted.status not in (None, row.status):
                 continue
-            found.append(replace(row, final_state=None))
+            found.append(structs.replace(row, final_state=None))
             if len(found) == wanted.limit:
                 break
         return found

@@ -11,7 +11,6 @@ exist, so lineages are cut there and a chain or loop of any length keeps none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -24,8 +23,7 @@ MAX_STATE_BYTES: Final = 4 << 20
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(msgspec.Struct, frozen=True):
     """Who wrote: a node in an iteration, by the record `seq`; the initial state has no node."""
 
     seq: int
