@@ -158,7 +158,7 @@ def find_outliers(studied: Study) -> Iterator[Flag]:
     for code, number in studied.numbers.items():
         if not low <= number <= high:
             beyond = (low - number if number < low else number - high) / (high - low)
-            reason = f"far outside {low:.6g} to {high:.6g}"
+            reason = f"far from the others, half of which lie from {spread.q1:.6g} to {spread.q3:.6g}"
             yield Flag(code, "outlier", "range", round(min(0.95, 0.6 + beyond), 2), reason)
 
 
