@@ -21,6 +21,7 @@ from tools.contract import ToolSource
 MAX_INLINE: Final = 200
 """Nodes and edges of a graph that is judged at once; a larger one is judged in a thread, so that others do not wait."""
 
+MAX_PROBLEMS: Final = 1_000
 MAX_COMPILED: Final = 1_000
 """Compiled graphs kept in memory; others are compiled again when a run needs them."""
 
@@ -90,7 +91,9 @@ class Catalog:
         definition = verdict.definition
         if verdict.errors or definition is None or plan is None:
             count = len(verdict.errors)
-            raise InvalidGraph(f"The graph has {count} problem{'s' * (count != 1)}.", problems=verdict.errors)
+            listed = f" The first {MAX_PROBLEMS} are listed." if count > MAX_PROBLEMS else ""
+            message = f"The graph has {count} problem{'s' * (count != 1)}.{listed}"
+            raise InvalidGraph(message, problems=verdict.errors[:MAX_PROBLEMS])
         encoded = canonical(plain)
         graph = StoredGraph(
             number=0,

@@ -22,6 +22,11 @@ class Problem:
     type: str
 
 
+def escape(part: str) -> str:
+    """Return a key as a part of a JSON pointer."""
+    return part.replace("~", "~0").replace("/", "~1")
+
+
 class EngineError(Exception):
     """Base of all errors raised on purpose.
 

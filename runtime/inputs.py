@@ -8,7 +8,7 @@ from jsonschema.exceptions import SchemaError, ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from runtime.errors import InvalidInput, Problem
+from runtime.errors import InvalidInput, Problem, escape
 from runtime.graph.definition import GraphDefinition
 from runtime.json_values import NotJson, checked_copy, encoded_size
 from runtime.run.state import MAX_STATE_BYTES
@@ -36,7 +36,7 @@ def check_initial_state(definition: GraphDefinition, initial_state: Mapping[str,
     for key, reducer in definition.reducers.items():
         if reducer == "append" and key in state and not isinstance(state[key], list):
             detail = f"Key {key!r} has the reducer 'append', so it must be a list, got {type(state[key]).__name__}."
-            problems.append(Problem(f"/initial_state/{key}", detail, "reducer_type"))
+            problems.append(Problem(f"/initial_state/{escape(key)}", detail, "reducer_type"))
     problems += _schema_problems(definition.input_schema, state)
     if problems:
         raise InvalidInput("The initial state does not fit the graph.", problems=problems)
@@ -55,5 +55,5 @@ def _schema_problems(schema: Mapping[str, Any] | bool | None, state: Mapping[str
 
 
 def _problem(error: ValidationError) -> Problem:
-    place = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in error.absolute_path)
+    place = "".join(f"/{escape(str(part))}" for part in error.absolute_path)
     return Problem(f"/initial_state{place}", f"{error.message[:500]}.", "input_schema")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
-from runtime.errors import Problem
+from runtime.errors import Problem, escape
 
 MAX_DEPTH: Final = 16
 MAX_LEAVES: Final = 64
@@ -104,10 +104,14 @@ def _negation(test: Test) -> Test:
 def _compile_leaf(source: Mapping[str, Any], pointer: str, problems: list[Problem]) -> Test:
     found = len(problems)
     field, word = source.get("field"), source.get("operator")
+    if not isinstance(word, str):
+        word = ""
     unary = word in ("exists", "not_exists")
     wanted = {"field", "operator"} if unary else {"field", "operator", "value"}
     problems.extend(
-        Problem(f"{pointer}/{key}", f"Unknown key {key!r}; a leaf has field, operator and value.", "unknown_key")
+        Problem(
+            f"{pointer}/{escape(key)}", f"Unknown key {key!r}; a leaf has field, operator and value.", "unknown_key"
+        )
         for key in sorted(source.keys() - {"field", "operator", "value"})
     )
     problems.extend(
@@ -117,9 +121,11 @@ def _compile_leaf(source: Mapping[str, Any], pointer: str, problems: list[Proble
         detail = f"'field' is a dotted path such as 'profile.null_rate', got {_show(field)}."
         problems.append(Problem(f"{pointer}/field", detail, "invalid_field"))
     if "operator" in source and word not in OPERATORS:
-        near = get_close_matches(str(word), OPERATORS, n=1)
+        near = get_close_matches(word, OPERATORS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else f" There are: {' '.join(OPERATORS)}."
-        problems.append(Problem(f"{pointer}/operator", f"Unknown operator {_show(word)}.{hint}", "unknown_operator"))
+        problems.append(
+            Problem(f"{pointer}/operator", f"Unknown operator {_show(source['operator'])}.{hint}", "unknown_operator")
+        )
     if word in ("in", "not_in") and not isinstance(source.get("value"), list):
         problems.append(
             Problem(f"{pointer}/value", f"'{word}' takes a list, got {_show(source.get('value'))}.", "invalid_value")

@@ -147,7 +147,8 @@ def topology(definition: GraphDefinition) -> Topology:
     back_of: dict[int, int] = {}
     for loop in forest.loops:
         for arc in loop.back_arcs:
-            back_of.setdefault(arcs[arc][0], arc)
+            if definition.edges[arc].on == "success":
+                back_of.setdefault(arcs[arc][0], arc)
     loop_arc: dict[int, int] = {}
     for index, definition_of in enumerate(definition.loops):
         node = index_of[definition_of.node]

@@ -54,9 +54,10 @@ def _cycle_problems(definition: GraphDefinition, shape: Topology) -> Iterator[Pr
             "Let every way into the cycle lead through one node."
         )
         yield Problem(f"/edges/{arc}", detail, "irreducible_cycle")
-    back: Counter[int] = Counter(shape.arcs[arc][0] for loop in shape.forest.loops for arc in loop.back_arcs)
+    declared = (arc for loop in shape.forest.loops for arc in loop.back_arcs if arc < len(definition.edges))
+    back = Counter(definition.edges[arc].from_node for arc in declared if definition.edges[arc].on == "success")
     for index, loop in enumerate(definition.loops):
-        if back[shape.index_of[loop.node]] > 1:
+        if back[loop.node] > 1:
             detail = (
                 f"Node {loop.node!r} has a loop definition and several edges back; keep the one that the loop takes."
             )

@@ -117,12 +117,15 @@ def _consume(run: Run, index: int, number: int, *, resolve: bool) -> View:
         if run.scopes[scope].entered == 0:
             run.scopes[scope].entered = 1
             run.scopes[scope].total += 1
-    view = run.state.merge(arrived(run, index), number, resolve=resolve, commit=True)
+    views = arrived(run, index)
     for edge in node.in_edges:
         _drop_view(run, run.plan.edges[edge])
     if run.initial is not None:
         run.initial = None
         _count(run, ROOT, -1)
+    view = run.state.merge(views, number, resolve=resolve, commit=True)
+    if len(views) > 1 and not run.scopes[ROOT].tokens and not run.held:
+        run.state.cut_lineages(view)
     return view
 
 
@@ -186,8 +189,15 @@ def _step_skipped(run: Run, record: StepSkipped) -> None:
     run.nodes[index] = NodeStatus.SKIPPED
     for edge in run.plan.nodes[index].in_edges:
         _drop_view(run, run.plan.edges[edge])
-    for edge in run.plan.nodes[index].all_out:
-        _kill(run, run.plan.edges[edge])
+    for out in run.plan.nodes[index].all_out:
+        _kill(run, run.plan.edges[out])
+    for scope in skipped_loops(run, index):
+        _leave(run, scope)
+
+
+def skipped_loops(run: Run, index: int) -> list[int]:
+    """Return the loops that do not run because the node, their header, is skipped."""
+    return [scope for scope in run.plan.nodes[index].enters if run.scopes[scope].entered == 0]
 
 
 # --- edges and loops --------------------------------------------------------------------------------------------------
@@ -254,9 +264,14 @@ def _loop_completed(run: Run, record: LoopCompleted) -> None:
     run.scopes[record.scope].entered = 0
     for index in scope.back_edges:
         run.edges[index] = EdgeStatus.UNDECIDED
-    for index in scope.exit_edges:
+    _leave(run, record.scope)
+
+
+def _leave(run: Run, scope: int) -> None:
+    """Decide the edges that leave a loop: it is over, or is skipped. One that leaves an outer loop too goes on waiting."""
+    for index in run.plan.scopes[scope].exit_edges:
         edge = run.plan.edges[index]
-        if edge.exits[-1] != record.scope:
+        if edge.exits[-1] != scope:
             continue
         view = run.views[index]
         if view is None:

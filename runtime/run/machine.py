@@ -65,10 +65,10 @@ def decide(run: Run, message: Message, *, at: datetime, chance: float = 0.5, hol
 def _follow_up(decision: Decision) -> None:
     """Let everything happen that needs nothing from outside, and end the run if nothing is left."""
     run = decision.run
-    while not run.is_stopping:
+    while True:
         while decision.pending:
             settle(decision, decision.pending.popleft())
-        if not decision.touched:
+        if run.is_stopping or not decision.touched:
             break
         header = turn_over(decision)
         if header is not None:
@@ -84,13 +84,13 @@ def _follow_up(decision: Decision) -> None:
 
 def _end(run: Run, at: datetime) -> Record:
     duration_ms = (at - run.started_at).total_seconds() * 1000 if run.started_at else 0.0
+    if run.failing is not None:
+        node = run.failed_node or UNSET
+        return RunFailed(error=run.failing, node=node, steps=run.steps, duration_ms=duration_ms)
     if run.ending is RunStatus.CANCELLED:
         return RunCancelled(steps=run.steps, duration_ms=duration_ms)
     if run.ending is RunStatus.TIMED_OUT:
         return RunTimedOut(steps=run.steps, duration_ms=duration_ms)
-    if run.failing is not None:
-        node = run.failed_node or UNSET
-        return RunFailed(error=run.failing, node=node, steps=run.steps, duration_ms=duration_ms)
     return RunCompleted(steps=run.steps, duration_ms=duration_ms)
 
 

@@ -21,37 +21,55 @@ def route_success(decision: Decision, node: PlanNode) -> None:
             return
         if decision.run.is_stopping:
             return
-        _take_those_that_hold(decision, node, node.out, node.default, lookup, first=node.takes_first)
+        seen: Operands = []
+        taken = _take_those_that_hold(
+            decision, node, node.out, lookup, default=node.default, first=node.takes_first, seen=seen
+        )
     except ConditionError as error:
         decision.fail_run("CONDITION_ERROR", f"Routing after node {node.name!r}: {error}", node)
         return
+    if node.out and not taken:
+        _unmatched(decision, node, seen)
     for index in node.error_out:
         _kill(decision, node, decision.run.plan.edges[index], "succeeded")
 
 
-def route_error(decision: Decision, node: PlanNode) -> None:
-    """Decide the out-edges of a node that failed and says `on_error: route`."""
+def _unmatched(decision: Decision, node: PlanNode, seen: Operands) -> None:
+    if node.fails_unmatched:
+        decision.fail_run("NO_ROUTE", f"No edge of node {node.name!r} holds: {seen}", node)
+    else:
+        iteration = decision.run.iteration(node.index)
+        decision.emit(RouteUnmatched(node=node.name, iteration=iteration, operands=seen))
+
+
+def route_error(decision: Decision, node: PlanNode) -> bool:
+    """Decide the out-edges of a node that failed and says `on_error: route`; return whether one of them was taken."""
     try:
-        _take_those_that_hold(decision, node, node.error_out, (), _lookup(decision.run), first=False)
+        taken = _take_those_that_hold(decision, node, node.error_out, _lookup(decision.run))
     except ConditionError as error:
         decision.fail_run("CONDITION_ERROR", f"Routing after the failure of node {node.name!r}: {error}", node)
-        return
+        return False
     for index in (*node.out, *node.default):
         _kill(decision, node, decision.run.plan.edges[index], "failed")
+    return taken
 
 
 def _take_those_that_hold(
     decision: Decision,
     node: PlanNode,
     out: tuple[int, ...],
-    default: tuple[int, ...],
     lookup: Lookup,
     *,
-    first: bool,
-) -> None:
+    default: tuple[int, ...] = (),
+    first: bool = False,
+    seen: Operands | None = None,
+) -> bool:
+    """Take the edges whose conditions hold, or the first one only, or else the default; return whether any was taken.
+
+    `seen` gets the operands of the conditions that did not hold.
+    """
     edges = decision.run.plan.edges
-    seen: Operands = []
-    taken = 0
+    taken = False
     for index in out:
         edge = edges[index]
         if first and taken:
@@ -59,22 +77,18 @@ def _take_those_that_hold(
             continue
         operands: Operands = []
         if edge.test is None or edge.test(lookup, operands):
-            taken += 1
+            taken = True
             _take(decision, node, edge, operands)
         else:
-            seen += operands
+            if seen is not None:
+                seen += operands
             _kill(decision, node, edge, "condition", operands)
     for index in default:
         if taken:
             _kill(decision, node, edges[index], "default_unused")
         else:
             _take(decision, node, edges[index])
-    if out and not default and not taken:
-        if node.fails_unmatched:
-            decision.fail_run("NO_ROUTE", f"No edge of node {node.name!r} holds: {seen}", node)
-        else:
-            iteration = decision.run.iteration(node.index)
-            decision.emit(RouteUnmatched(node=node.name, iteration=iteration, operands=seen))
+    return taken or bool(default)
 
 
 def _take(decision: Decision, node: PlanNode, edge: PlanEdge, operands: Operands | None = None) -> None:

@@ -109,7 +109,8 @@ class WorkflowState:
             old = view.get(key)
             if self._reducers.get(key) == "append" and old is not None and not isinstance(old.value, list):
                 raise StateError("REDUCER_ERROR", f"Key {key!r} has the reducer 'append', but its value is not a list.")
-            size += _size(key, value) - (old.size if old is not None and key not in self._reducers else 0)
+            replaced = old is not None and self._reducers.get(key) != "append"
+            size += _size(key, value) - (old.size if old is not None and replaced else 0)
         _check_size(size)
 
     def check_join(self, views: Sequence[View], number: int) -> None:
@@ -128,7 +129,7 @@ class WorkflowState:
                 and _same_types(value, old.value)
             ):
                 continue
-            parents = () if alone or old is None else (old.lineage,)
+            parents = () if old is None or (alone and self._is_only(key, old)) else (old.lineage,)
             if self._reducers.get(key) == "append":
                 lineage = Lineage(writer.seq, parents, value, reduced=True)
                 value = [*(old.value if old is not None else ()), value]
@@ -169,6 +170,12 @@ class WorkflowState:
                     self._replace(key, write, (left, right))
         return result
 
+    def cut_lineages(self, view: View) -> None:
+        """Forget what the writes of a view replaced: it belongs to the run's only token, so nothing older is in use."""
+        for key, write in view.items():
+            if self._is_only(key, write):
+                write.lineage.parents = ()
+
     def newest(self, order: Mapping[str, int]) -> dict[str, Any]:
         """Return the state as the run has it now: for each key the newest write.
 
@@ -177,7 +184,7 @@ class WorkflowState:
         """
         values: dict[str, Any] = {}
         for key, writes in self._newest.items():
-            ranked = sorted(writes, key=lambda write: (order.get(write.writer.node or "", -1), write.writer.iteration))
+            ranked = writes if len(writes) == 1 else sorted(writes, key=lambda write: _rank(write, order))
             result = ranked[0]
             for write in ranked[1:]:
                 result = self._join(key, result, write, 1 << 62, resolve=True)
@@ -188,6 +195,11 @@ class WorkflowState:
         """Return who wrote each key last; of concurrent writers, the one with the latest record."""
         return {key: max(writes, key=lambda write: write.writer.seq).writer for key, writes in self._newest.items()}
 
+    def _is_only(self, key: str, write: Write) -> bool:
+        """Whether nothing else of the key can ever be compared with the write, given that the run has a single token."""
+        newest = self._newest[key]
+        return len(newest) == 1 and newest[0] is write
+
     def _replace(self, key: str, write: Write, replaced: Iterable[Write]) -> None:
         gone = {id(old) for old in replaced}
         self._newest[key] = [*(old for old in self._newest.get(key, ()) if id(old) not in gone), write]
@@ -197,6 +209,9 @@ class WorkflowState:
             return right
         if _came_after(left.lineage, right.lineage):
             return left
+        covers = _covers(right.lineage, left.lineage)
+        if covers is not _covers(left.lineage, right.lineage):
+            return right if covers else left
         lineage = Lineage(number, (left.lineage, right.lineage))
         reducer = self._reducers.get(key)
         if reducer == "append":
@@ -221,6 +236,26 @@ def _came_after(late: Lineage, early: Lineage) -> bool:
                 seen.add(id(parent))
                 pending.append(parent)
     return False
+
+
+def _covers(late: Lineage, early: Lineage) -> bool:
+    """Return whether `late` takes in all that `early` does. A merge says no more than its parents do."""
+    seen: set[int] = set()
+    pending = [early]
+    while pending:
+        lineage = pending.pop()
+        if id(lineage) in seen or _came_after(late, lineage):
+            continue
+        if len(lineage.parents) < 2:
+            return False
+        seen.add(id(lineage))
+        pending.extend(lineage.parents)
+    return True
+
+
+def _rank(write: Write, order: Mapping[str, int]) -> tuple[int, int, bytes]:
+    """Return where a write stands among concurrent ones: by node, iteration and, for merges of the same write, by value."""
+    return order.get(write.writer.node or "", -1), write.writer.iteration, _encode(write.value)
 
 
 def _ancestors(lineage: Lineage) -> set[int]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from msgspec import UNSET
 
 from runtime.graph.plan import PlanNode
-from runtime.run.apply import arrived
+from runtime.run.apply import arrived, skipped_loops
 from runtime.run.decision import Decision
 from runtime.run.messages import AttemptEnded, Failed, Stopped, Succeeded
 from runtime.run.model import NodeStatus, Step
@@ -40,6 +40,8 @@ def settle(decision: Decision, index: int) -> None:
             edge = run.plan.edges[out]
             if not edge.exits and edge.back_to is None:
                 decision.pending.append(edge.target)
+        for scope in skipped_loops(run, index):
+            decision.pending.extend(run.plan.edges[out].target for out in run.plan.scopes[scope].exit_edges)
 
 
 def start(decision: Decision, index: int) -> None:
@@ -189,11 +191,9 @@ def _fail(
         )
     )
     _ended(decision, node)
-    if handled == "route":
-        route_error(decision, node)
-    elif handled == "continue":
+    if handled == "continue":
         route_success(decision, node)
-    else:
+    elif handled == "fail_run" or not route_error(decision, node):
         decision.fail_run(outcome.error.code, outcome.error.message, node)
 
 
