@@ -130,8 +130,7 @@ class Engine:
     async def run(self, graph_id: str, initial_state: Mapping[str, Any] | None = None) -> RunView:
         """Submit a run and wait until it has ended. Cancelling the wait does not cancel the run."""
         live, _ = await self._submit(graph_id, initial_state or {})
-        await live.channel.wait_closed()
-        return _view(live.row)
+        return await self._end_of(live)
 
     async def wait(self, run_id: str) -> RunView:
         """Wait until a run has ended, and return its end state.
@@ -142,8 +141,7 @@ class Engine:
         live = self._supervisor.live.get(run_id)
         if live is None:
             return _view(await self._row(run_id))
-        await live.channel.wait_closed()
-        return _view(live.row)
+        return await self._end_of(live)
 
     async def state(self, run_id: str) -> RunView:
         """Return a run as far as it is committed.
@@ -195,14 +193,15 @@ class Engine:
             RunFinished: The run ended before the request, and not because of one.
         """
         live = self._supervisor.live.get(run_id)
-        if live is not None:
-            actor = await self._supervisor.actor_of(live)
+        while live is not None and (actor := await self._supervisor.actor_of(live)) is not None:
             actor.cancel()
-            while not live.channel.closed:
+            while live.actor is actor and not live.channel.closed:  # another one took over if it failed meanwhile
                 seq = live.channel.last_seq
                 if actor.ending_seq is not None and seq >= actor.ending_seq:
                     return _summary(actor.row)
                 await live.channel.wait_beyond(seq)
+            if live.channel.closed:
+                break
         row = await self._row(run_id)
         if row.status != RunStatus.CANCELLED.value:
             raise RunFinished(run_id, row.status)
@@ -240,7 +239,7 @@ class Engine:
         cursor = after
         while True:
             channel = None if live is None else live.channel
-            batch = None if channel is None else channel.after(cursor)
+            batch = None if live is None or live.actor is None else live.channel.after(cursor)
             if batch is None:
                 batch = await self._read(number, cursor)
             if batch:
@@ -310,6 +309,12 @@ class Engine:
         accepted = row if live.actor is None else live.actor.row
         await live.channel.wait_beyond(0)
         return live, accepted
+
+    async def _end_of(self, live: LiveRun) -> RunView:
+        await live.channel.wait_closed()
+        if not RunStatus(live.row.status).is_final:
+            raise Closing
+        return _view(live.row)
 
     async def _row(self, run_id: str) -> RunRow:
         row = await self._memory.reader.call(self._memory.journal.run, run_id)

@@ -9,9 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
+from runtime.errors import escape
+
 MAX_DEPTH: Final = 64
 MAX_INTEGER: Final = (1 << 63) - 1
 MIN_INTEGER: Final = -(1 << 63)
+MAX_POINTER: Final = 500
+"""Characters after which a pointer to a fault is not made longer."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -28,7 +32,9 @@ class NotJson(Exception):
 
     def is_under(self, key: object) -> None:
         """Put a step in front of the pointer, on the way out of the nested value."""
-        self.pointer = f"/{key}{self.pointer}"
+        if len(self.pointer) < MAX_POINTER:
+            step = str(key).encode("utf-8", "backslashreplace").decode()[:MAX_POINTER]
+            self.pointer = f"/{escape(step)}{self.pointer}"
 
 
 def copy_json(value: Any) -> Any:

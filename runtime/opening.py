@@ -41,6 +41,9 @@ async def open_engine(
 ) -> AsyncIterator[Engine]:
     """Open an engine; leaving the block drains and closes it, within `settings.close_grace_s` and a little.
 
+    Only a tool that ignores its cancellation takes longer: no task can be left behind. A process that must end all the same
+    has to end itself, as the server does.
+
     Runs that an earlier process left unfinished go on at once. Runs unfinished at the end resume with the next opening.
 
     Args:
@@ -118,6 +121,7 @@ async def _run_engine(
                     with anyio.move_on_after(settings.close_grace_s, shield=not writer.has_failed):
                         await engine.drain()
                     actors.cancel_scope.cancel()
+            supervisor.close()
             hosting.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await writer.aclose()

@@ -13,6 +13,7 @@ from runtime.run.state import MAX_UPDATE_BYTES, View
 from tools.contract import Tool, ToolContext, ToolError
 
 MAX_ERROR_TEXT: Final = 4_096
+MAX_ERROR_CODE: Final = 128
 
 Outcome = Succeeded | Failed | Stopped
 Stop = Failed | Stopped
@@ -77,8 +78,13 @@ def read_exception(error: BaseException) -> Failed:
     """Return the failure that a tool's exception means."""
     text = _text(error)
     if isinstance(error, ToolError):
-        return Failed(Failure(error.code, text), retryable=error.retryable)
+        return Failed(Failure(_code(error.code), text), retryable=bool(error.retryable))
     return Failed(Failure("TOOL_EXCEPTION", f"{type(error).__name__}: {text}"))
+
+
+def _code(code: object) -> str:
+    """Return a tool's own error code if it is one: whatever ends up in a record must be readable for ever."""
+    return code if type(code) is str and code.isascii() and 0 < len(code) <= MAX_ERROR_CODE else "TOOL_ERROR"
 
 
 def _text(error: BaseException) -> str:

@@ -8,6 +8,7 @@ result, report. Bound: `max_workers` tasks; further calls queue (at most one per
 """
 
 import functools
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -50,12 +51,16 @@ class NodeWorkers:
         else:
             self._waiting.append(call)
 
+    def withdraw(self, call: NodeCall) -> bool:
+        """Take back a call that no worker has taken yet; return whether that was so."""
+        if call not in self._waiting:
+            return False
+        self._waiting.remove(call)
+        return True
+
     def abandon(self, call: NodeCall) -> None:
         """Stop waiting for a call that does not end; until it does, its worker does not count."""
         call.is_abandoned = True
-        if call in self._waiting:
-            self._waiting.remove(call)
-            return
         self._stuck += 1
         if self._waiting:
             self.send(self._waiting.popleft())
@@ -115,18 +120,16 @@ class NodeWorkers:
                 result = await to_thread.run_sync(
                     self._in_thread, call, function, abandon_on_cancel=True, limiter=self._threads
                 )
+            if call.stop is not None:
+                return call.stop
+            return read_exception(result.error) if isinstance(result, _Raised) else read_result(result, tool)
         except anyio.get_cancelled_exc_class():
-            if call.stop is not None or self._tasks.cancel_scope.cancel_called:
-                raise
+            if call.stop is not None or anyio.current_effective_deadline() == -math.inf:
+                raise  # by the call's scope, or because the engine ends
             message = f"Tool {tool.reference!r} raised a cancellation that nobody had asked for."
             return Failed(Failure("SPURIOUS_CANCEL", message))
         except BaseException as error:  # whatever a tool raises, SystemExit included, is the failure of one attempt
-            if self._tasks.cancel_scope.cancel_called:
-                raise
             return call.stop or read_exception(error)
-        if call.stop is not None:
-            return call.stop
-        return read_exception(result.error) if isinstance(result, _Raised) else read_result(result, tool)
 
     def _in_thread(self, call: NodeCall, function: Callable[[], object]) -> object:
         try:

@@ -164,8 +164,8 @@ class RunActor:
         """Append records that are already applied, and act on them as far as the promises allow."""
         if not records:
             return
-        self.appended_seq = records[-1].seq
         lines = encode_records(records)
+        self.appended_seq = records[-1].seq
         row = self._new_row(records)
         self._appender.append(records[0].seq, lines, row, lambda: self._committed(records, lines))
         for record in records:
@@ -219,17 +219,17 @@ class RunActor:
                 self._set_deadline(record.deadline)
             case RunCancelRequested() | RunDeadlinePassed():
                 self.ending_seq = record.seq
-                self._stop_held()
+                self._held.clear()
                 self.cancel_calls(Stopped())
+                self._stop_uncalled()
             case Record() if record.terminal is not None and self._deadline is not None:
                 self._deadline.cancel()
 
-    def _stop_held(self) -> None:
-        """End the attempts that still wait for the disk: their tools are not called at all."""
-        for _, started in self._held:
-            node = self._bound.plan.index_of[started.node]
-            self.mailbox.send(AttemptEnded(node, started.iteration, started.attempt, Stopped(), 0.0))
-        self._held.clear()
+    def _stop_uncalled(self) -> None:
+        """End the attempts whose tools are not being called: they wait for the disk, or were lost while the run is blocked."""
+        for step in self.run.active.values():
+            if step.retry_due is None and step.node not in self._calls:
+                self.mailbox.send(AttemptEnded(step.node, step.iteration, step.attempt, Stopped(), 0.0))
 
     def _committed(self, records: Sequence[Record], lines: Sequence[bytes]) -> None:
         for record, line in zip(records, lines, strict=True):
@@ -318,6 +318,9 @@ class RunActor:
         if live.call.stop is not None:
             return
         live.timer.cancel()
+        if live.workers.withdraw(live.call):
+            self._call_ended(live.call, stop, 0.0)
+            return
         grace = self._services.settings.cancel_grace_s
         live.timer = self._services.timers.schedule(
             self._services.clock.monotonic() + grace, lambda: self._abandon(live, stop)

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from runtime.actors.binding import BoundPlan
 from runtime.actors.recovery import MAX_RECOVERIES, History, read_history
@@ -42,6 +42,7 @@ class LiveRun:
     channel: LogChannel
     actor: RunActor | None = None
     ready: anyio.Event = field(default_factory=anyio.Event)
+    has_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Supervisor:
             Overloaded: The bound `max_pending_runs` is reached.
         """
         limit = self._services.settings.max_pending_runs
-        if len(self._pending) >= limit:
+        if not self._has_place and len(self._pending) >= limit:
             message = f"{self._active} runs are active and {limit} wait for their turn; submit again later."
             raise Overloaded(message, retry_after_s=5)
 
@@ -116,12 +117,15 @@ class Supervisor:
         live = self._enroll(row)
         actor = self._actor(live, bound, None)
         accept = Submit(initial_state, bound.pins)
+        try:
+            actor.handle(accept, Start()) if self._has_place else actor.handle(accept)
+        except BaseException:
+            del self.live[row.run_id]
+            raise
         if self._has_place:
-            actor.handle(accept, Start())
-            self._active += 1
+            self._take_place(live)
             self._begin(live, actor)
         else:
-            actor.handle(accept)
             self._pending.append(row.run_id)
         return live
 
@@ -137,16 +141,18 @@ class Supervisor:
             for _ in range(RECOVERIES_AT_ONCE):
                 tasks.start_soon(self._take_waiting)
 
-    async def actor_of(self, live: LiveRun) -> RunActor:
-        """Return the run's actor, giving it one out of turn if it has none, for a command that cannot wait."""
+    async def actor_of(self, live: LiveRun) -> RunActor | None:
+        """Return the run's actor for a command, or None if the run has ended.
+
+        A run that waits for its turn gets an actor out of turn, which starts nothing: the command is to be the first that it
+        hears.
+        """
         if live.row.run_id in self._pending:
             self._pending.remove(live.row.run_id)
-            self._active += 1
-            await self._activate(live, "restart")
+            self._take_place(live)
+            await self._activate(live, "restart", starts=False)
         while live.actor is None and not live.channel.closed:
             await live.ready.wait()
-        if live.actor is None:
-            raise RuntimeError(f"run {live.row.run_id} ended before it had an actor")
         return live.actor
 
     async def drain(self) -> None:
@@ -159,15 +165,19 @@ class Supervisor:
             self._quiet = anyio.Event()
             await self._quiet.wait()
 
+    def close(self) -> None:
+        """Let go of everybody who waits for a run that this engine will not see the end of."""
+        for live in self.live.values():
+            live.channel.close()
+            live.ready.set()
+
     def ended(self, row: RunRow) -> None:
         """Let go of a run whose terminal record is committed, and give its place to the next one."""
         self.finished += 1
         live = self.live.pop(row.run_id)
         live.row = row
         live.ready.set()
-        self._active -= 1
-        if self._pending:
-            self._tasks.start_soon(self._take_waiting)
+        self._leave_place(live)
 
     def quiet(self) -> None:
         """Hear from an actor on hold that it has nothing left to do."""
@@ -179,10 +189,22 @@ class Supervisor:
     def _has_place(self) -> bool:
         return self._active < self._services.settings.max_active_runs
 
+    def _take_place(self, live: LiveRun) -> None:
+        live.has_place = True
+        self._active += 1
+
+    def _leave_place(self, live: LiveRun) -> None:
+        if live.has_place:
+            live.has_place = False
+            self._active -= 1
+            if self._pending and not self._draining:
+                self._tasks.start_soon(self._take_waiting)
+
     async def _take_waiting(self) -> None:
         while self._pending and self._has_place and not self._draining:
-            self._active += 1
-            await self._activate(self.live[self._pending.popleft()], "restart")
+            live = self.live[self._pending.popleft()]
+            self._take_place(live)
+            await self._activate(live, "restart")
 
     def _enroll(self, row: RunRow) -> LiveRun:
         channel = LogChannel(self._services.settings.recent_records)
@@ -212,16 +234,20 @@ class Supervisor:
             live.actor, live.ready = None, anyio.Event()
             await live.channel.wait_beyond(actor.appended_seq - 1)
             await self._activate(live, "crash", detail=repr(error)[:500])
+        except BaseException:
+            live.actor = None  # the engine ends: what is committed from now on must not lead to calls
+            actor.dispose()
+            raise
         finally:
             self._quiet.set()
 
-    async def _activate(self, live: LiveRun, cause: Cause, detail: str | None = None) -> None:
+    async def _activate(self, live: LiveRun, cause: Cause, detail: str | None = None, *, starts: bool = True) -> None:
         """Rebuild a run from the journal and go on with it, or put it aside if that keeps failing."""
         if live.row.last_seq == 0:
             await live.channel.wait_beyond(0)  # submitted to this process, and perhaps not committed yet
         while (history := await self._announce_rebuild(live, cause, detail)) is not None:
             try:
-                actor = await self._rebuild(live, history)
+                actor = await self._rebuild(live, history, starts=starts)
             except EngineError:
                 raise
             except Exception as error:
@@ -249,13 +275,14 @@ class Supervisor:
             return None
         return await self._append(live, history, RunRecovered(cause=cause, detail=detail or UNSET))
 
-    async def _rebuild(self, live: LiveRun, history: History) -> RunActor:
+    async def _rebuild(self, live: LiveRun, history: History, *, starts: bool) -> RunActor:
         bound, missing = await self._bind(live.row.graph_id, history.pins)
         actor = self._actor(live, bound, history)
         if missing:
             actor.hold = True
             actor.announce(RunBlocked(reason=f"These tools are not registered: {', '.join(missing)}."))
-        else:
+            self._leave_place(live)
+        elif starts:
             actor.handle(Start() if live.row.started_at is None else Recover())
         return actor
 
@@ -268,7 +295,7 @@ class Supervisor:
         if isinstance(record, RunDeadLettered):
             error = f"{record.error.code}: {record.error.message}"
             status = RunStatus.DEAD_LETTERED.value
-            row = replace(
+            row = structs.replace(
                 live.row, status=status, completed_at=now, last_seq=record.seq, error=error, final_state=b"{}"
             )
         line = encode_json(record)

@@ -56,17 +56,25 @@ class SqliteJournal:
             self._lock = _lock(self._path.with_name(self._path.name + ".lock"))
         except OSError as error:
             raise JournalUnavailable(f"The journal {str(self._path)!r} cannot be opened: {error}.") from error
-        with self._reported():
-            self._writer = writer = _connect(self._path, writes=True)
-            writer.execute("PRAGMA journal_mode = WAL")
-            writer.execute("PRAGMA synchronous = FULL")
-            _migrate(writer, self._path)
-            with _transaction(writer):
-                writer.execute("UPDATE owner SET epoch = epoch + 1")
-                self._epoch = int(_one(writer, "SELECT epoch FROM owner")[0])
-            for _ in range(READERS):
-                self._readers.put(_connect(self._path, writes=False))
+        try:
+            with self._reported():
+                self._epoch = self._connect()
+        except BaseException:
+            self.close()
+            raise
         return self._epoch
+
+    def _connect(self) -> int:
+        self._writer = writer = _connect(self._path, writes=True)
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("PRAGMA synchronous = FULL")
+        _migrate(writer, self._path)
+        with _transaction(writer):
+            writer.execute("UPDATE owner SET epoch = epoch + 1")
+            epoch = int(_one(writer, "SELECT epoch FROM owner")[0])
+        for _ in range(READERS):
+            self._readers.put(_connect(self._path, writes=False))
+        return epoch
 
     def close(self) -> None:
         """Close all connections and unlock the file."""

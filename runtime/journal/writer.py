@@ -30,7 +30,7 @@ class JournalWriter:
     """Commits entries in batches. `run` is its task; everything else may be called by any task of the same loop.
 
     Attributes:
-        has_failed: A commit failed, so nothing will be committed any more.
+        has_failed: `run` ended before its time, so nothing will be committed any more.
     """
 
     def __init__(self, journal: Journal, epoch: int) -> None:
@@ -71,6 +71,15 @@ class JournalWriter:
         Raises:
             JournalUnavailable: A commit failed. Nothing after it is reported as committed; the engine has to stop.
         """
+        try:
+            await self._commit_until_closed()
+        except BaseException:
+            self.has_failed = True
+            raise
+        finally:
+            self._idle.set()
+
+    async def _commit_until_closed(self) -> None:
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
@@ -78,16 +87,10 @@ class JournalWriter:
                 batch, self._queue, self._bytes = self._queue, [], 0
                 self._room.set()
                 self._room = anyio.Event()
-                try:
-                    await self.call(self._journal.commit, [waiting.entry for waiting in batch])
-                except BaseException:
-                    self.has_failed = True
-                    self._idle.set()
-                    raise
+                await self.call(self._journal.commit, [waiting.entry for waiting in batch])
                 for waiting in batch:
                     waiting.committed()
             if self._closing:
-                self._idle.set()
                 return
 
     async def aclose(self) -> None:

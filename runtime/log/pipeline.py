@@ -7,6 +7,7 @@ structlog's asynchronous ones do not run on trio.
 
 import sys
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, Final, TextIO, TypeAlias
 
 import msgspec
@@ -21,6 +22,16 @@ EventDict: TypeAlias = MutableMapping[str, Any]
 Processor: TypeAlias = Callable[[Any, str, EventDict], Any]
 
 LEVELS: Final[dict[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class _Console(structlog.PrintLogger):
+    """Prints lines as long as somebody takes them. A console that breaks is no reason for a run to fail."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
 class RunLogger(structlog.BoundLoggerBase):
@@ -39,7 +50,7 @@ class LogPipeline:
         style = settings.log_format
         if style == "auto":
             style = "console" if out.isatty() else "json"
-        self._logger = structlog.PrintLogger(out)
+        self._logger = _Console(out)
         threshold = LEVELS[settings.log_level]
         render: list[Processor]
         if style == "none":
