@@ -48,7 +48,7 @@ run: $(READY) ## Start the server on port 8000 until Ctrl-C; options in ARGS="--
 .PHONY: test
 test: $(READY) ## Run all tests
 	@echo '==> pytest: all tests'
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -q -n auto --maxprocesses=4 $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## Run the tests that start no server process

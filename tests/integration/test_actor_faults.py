@@ -19,6 +19,7 @@ Break = Callable[..., None]
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> Break:
     """Makes the machine raise for one run: for messages that `when` picks, so many `times`."""
+
     def install(run_id: str, when: Callable[[Message], bool] = lambda message: True, times: int = 1_000) -> None:
         left = [times]
 

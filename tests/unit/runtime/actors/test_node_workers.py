@@ -187,7 +187,9 @@ async def test_an_abandoned_call_frees_its_place_and_its_late_result_is_rejected
     assert set(pool.ended) == {1, 2}
 
 
-async def test_a_call_that_is_withdrawn_from_the_queue_is_never_made(pool: Pool, gate: Gate, tools: ScriptedTools) -> None:
+async def test_a_call_that_is_withdrawn_from_the_queue_is_never_made(
+    pool: Pool, gate: Gate, tools: ScriptedTools
+) -> None:
     for _ in range(2):
         pool.send(do="wait")
     queued = pool.send()
