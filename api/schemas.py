@@ -5,15 +5,19 @@ against these models, so that the two cannot drift apart.
 """
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from runtime.graph.definition import GraphDefinition
 from runtime.run.records import RunStatus
 
 _GRAPH_ID: Final = "graph-3c1a5f4f79caff0711b4"
 _RUN_ID: Final = "run-6578e423fbb4443db31ee6da89ce7c75"
+
+InitialState = Annotated[dict[str, Any], BeforeValidator(lambda state: {} if state is None else state)]
+"""The state a run begins with; `null` is an empty one."""
+
 _TIME: Final = "2026-01-31T12:00:00.000000Z"
 _DEFINITION: Final[dict[str, Any]] = {
     "name": "hello",
@@ -48,14 +52,14 @@ class RunRequest(BaseModel):
 
     model_config = _example(graph_id=_GRAPH_ID, initial_state={"name": "Ada"})
     graph_id: str
-    initial_state: dict[str, Any] = Field(default_factory=dict)
+    initial_state: InitialState = Field(default_factory=dict)
 
 
 class ExecuteRequest(BaseModel):
     """First message of a client on `/ws/execute/{graph_id}`."""
 
     model_config = _example(initial_state={"name": "Ada"})
-    initial_state: dict[str, Any] = Field(default_factory=dict)
+    initial_state: InitialState = Field(default_factory=dict)
 
 
 class ProblemPlace(BaseModel):
@@ -134,7 +138,7 @@ class GraphAnswer(GraphDefinition):
     model_config = _example(**_DEFINITION, graph_id=_GRAPH_ID, version="9f86d081…", created_at=_TIME)
     graph_id: str
     version: str
-    created_at: datetime
+    created_at: datetime = Field(strict=False)  # in JSON it is text
 
 
 class MessageAnswer(BaseModel):

@@ -113,7 +113,7 @@ def _read(model: type[Part], source: Any, pointer: str, problems: list[Problem])
 def _read_list(
     model: type[Part], source: Mapping[str, Any], key: str, problems: list[Problem]
 ) -> list[tuple[int, Part]]:
-    items = source.get(key, [])
+    items = [] if source.get(key) is None else source[key]
     if not isinstance(items, list):
         problems.append(Problem(f"/{key}", f"'{key}' is a list, got {type(items).__name__}.", "invalid_value"))
         return []

@@ -6,7 +6,7 @@ elements mean together is the business of `checks.py`. Conditions stay JSON here
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 MAX_NODES: Final = 10_000
 MAX_EDGES: Final = 50_000
@@ -19,7 +19,17 @@ Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f
 
 
 class _Part(BaseModel):
+    """Base of all elements. `null` for an optional key means the same as leaving it out: many clients write it so."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nulls(cls, source: Any) -> Any:
+        if isinstance(source, dict) and None in source.values():
+            optional = {key for key, field in cls.model_fields.items() if not field.is_required()}
+            return {key: value for key, value in source.items() if value is not None or key not in optional}
+        return source
 
 
 class JoinCount(_Part):

@@ -28,6 +28,11 @@ def test_run_answers_once_the_run_has_ended(client: TestClient, echo_graph: str)
     assert answer.execution_log[-1]["event"] == "run_completed"
 
 
+def test_an_initial_state_of_null_is_an_empty_one(client: TestClient, echo_graph: str) -> None:
+    response = client.post("/api/graph/run", json={"graph_id": echo_graph, "initial_state": None})
+    assert response.json()["final_state"] == {"echo": "hi"}
+
+
 def test_run_tells_why_a_run_failed(client: TestClient, stored: Callable[..., str]) -> None:
     graph_id = stored(("copy_value", {"source": "missing", "target": "b"}))
     response = client.post("/api/graph/run", json={"graph_id": graph_id, "initial_state": {}})
@@ -65,7 +70,7 @@ def test_the_state_of_a_running_run_can_be_read(client: TestClient, hold_graph: 
         ({"graph_id": "../etc"}, 404, None),
         ({}, 422, ["/graph_id"]),
         ({"graph_id": 1, "initial_state": []}, 422, ["/graph_id", "/initial_state"]),
-        ({"graph_id": "nope", "initial_state": None}, 422, ["/initial_state"]),
+        ({"graph_id": "nope", "initial_state": None}, 404, None),
         ({"graph_id": "nope", "inital_state": {}}, 422, ["/inital_state"]),
         ([], 422, [""]),
     ],

@@ -44,6 +44,22 @@ def test_a_documented_graph_is_accepted_without_remarks() -> None:
     assert [n.name for n in verdict.definition.nodes] == ["a", "b"]
 
 
+def test_null_for_an_optional_key_means_leaving_it_out() -> None:
+    nulls = dict.fromkeys(("config", "description", "route", "join", "retry", "timeout_s", "on_error"))
+    source = {
+        **graph([node("a", **nulls), node("b")], {**edge("a > b"), "condition": None, "default": None, "on": None}),
+        **dict.fromkeys(("description", "loops", "reducers", "limits", "input_schema")),
+    }
+    assert errors(source) == []
+
+
+def test_null_for_a_required_key_is_refused() -> None:
+    assert found({**graph("a"), "name": None, "entry_point": None}) == {
+        ("/name", "invalid_value"),
+        ("/entry_point", "invalid_value"),
+    }
+
+
 def test_an_empty_object_lacks_name_nodes_and_entry_point() -> None:
     assert found({}) == {("/name", "missing_key"), ("/nodes", "no_node"), ("/entry_point", "missing_key")}
 
