@@ -198,7 +198,7 @@ class Engine:
             while live.actor is actor and not live.channel.closed:  # another one took over if it failed meanwhile
                 seq = live.channel.last_seq
                 if actor.ending_seq is not None and seq >= actor.ending_seq:
-                    return _summary(actor.row)
+                    return await self.summary(run_id)
                 await live.channel.wait_beyond(seq)
             if live.channel.closed:
                 break

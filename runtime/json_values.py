@@ -75,7 +75,7 @@ def _copied_object(value: dict[Any, Any], depth: int) -> dict[str, Any]:
     copied: dict[str, Any] = {}
     for key, item in value.items():
         if type(key) is not str:
-            raise NotJson(f"the key {key!r}, which is no string,")
+            raise NotJson(f"a key of type {type(key).__name__}, where JSON has strings,")
         try:
             _check_text(key)
             copied[key] = checked_copy(item, depth + 1)

@@ -62,10 +62,9 @@ async def open_engine(
     journal = journal if journal is not None else journal_at(settings.journal)
     epoch = await to_thread.run_sync(journal.open)
     try:
-        async with _run_engine(settings, tools, clock or SystemClock(), journal, epoch, chance) as engine:
+        jitter = chance or random.Random()  # noqa: S311 - no secret
+        async with _run_engine(settings, tools, clock or SystemClock(), journal, epoch, jitter) as engine:
             yield engine
-    except BaseExceptionGroup as group:
-        raise _first_engine_error(group) or group from None
     finally:
         journal.close()
 
@@ -86,23 +85,18 @@ async def _run_engine(
     clock: Clock,
     journal: Journal,
     epoch: int,
-    chance: random.Random | None,
+    jitter: random.Random,
 ) -> AsyncIterator[Engine]:
-    writer, reader, timers = JournalWriter(journal, epoch), JournalReader(journal), Timers()
-    pipeline = LogPipeline(settings)
+    reader, pipeline = JournalReader(journal), LogPipeline(settings)
     memory = Memory(journal, reader)
-    catalog = Catalog(journal, writer, reader, tools, clock)
-    failure: Exception | None = None
-    async with anyio.create_task_group() as permanent:
-        permanent.start_soon(writer.run)
-        async with anyio.create_task_group() as hosting:
-            hosting.start_soon(timers.run)
-            host = ToolHost(hosting, settings)
+    failure: BaseException | None = None
+    try:
+        async with _writing(journal, epoch) as writer, _hosting(settings) as (host, timers):
             async with anyio.create_task_group() as actors:
-                jitter = chance or random.Random()  # noqa: S311 - no secret
+                catalog = Catalog(journal, writer, reader, tools, clock)
                 services = ActorServices(settings, clock, writer, timers, host, jitter, Home())
                 supervisor = Supervisor(actors, services, memory, pipeline, catalog.bind)
-                rows = await reader.call(journal.unfinished)
+                supervisor.enroll(await reader.call(journal.unfinished))
                 engine = Engine(
                     catalog=catalog,
                     supervisor=supervisor,
@@ -111,22 +105,45 @@ async def _run_engine(
                     clock=clock,
                     last_run_number=await reader.call(journal.last_run_number),
                 )
-                supervisor.enroll(rows)
                 actors.start_soon(supervisor.recover)
                 try:
                     yield engine
-                except Exception as error:  # the caller's own: kept out of the task groups, which would wrap it
-                    failure = error
+                except (Exception, SystemExit, KeyboardInterrupt) as error:
+                    failure = error  # the caller's own: kept out of the task groups, which would wrap it
                 finally:
                     with anyio.move_on_after(settings.close_grace_s, shield=not writer.has_failed):
                         await engine.drain()
                     actors.cancel_scope.cancel()
             supervisor.close()
-            hosting.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
-            await writer.aclose()
+    except BaseExceptionGroup as group:
+        raise _first_engine_error(group) or group from None
     if failure is not None:
         raise failure
+
+
+@asynccontextmanager
+async def _writing(journal: Journal, epoch: int) -> AsyncIterator[JournalWriter]:
+    """Keep the journal's writer at work; on the way out it commits what is left."""
+    writer = JournalWriter(journal, epoch)
+    async with anyio.create_task_group() as permanent:
+        permanent.start_soon(writer.run)
+        try:
+            yield writer
+        finally:
+            with anyio.CancelScope(shield=True):
+                await writer.aclose()
+
+
+@asynccontextmanager
+async def _hosting(settings: Settings) -> AsyncIterator[tuple[ToolHost, Timers]]:
+    """Keep timers and tool workers; on the way out all of them are cancelled."""
+    timers = Timers()
+    async with anyio.create_task_group() as hosting:
+        hosting.start_soon(timers.run)
+        try:
+            yield ToolHost(hosting, settings), timers
+        finally:
+            hosting.cancel_scope.cancel()
 
 
 def _first_engine_error(group: BaseExceptionGroup[BaseException]) -> EngineError | None:

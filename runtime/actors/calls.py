@@ -75,22 +75,19 @@ def read_result(result: Any, tool: Tool) -> Outcome:
 
 
 def read_exception(error: BaseException) -> Failed:
-    """Return the failure that a tool's exception means."""
-    text = _text(error)
-    if isinstance(error, ToolError):
-        return Failed(Failure(_code(error.code), text), retryable=bool(error.retryable))
-    return Failed(Failure("TOOL_EXCEPTION", f"{type(error).__name__}: {text}"))
+    """Return the failure that a tool's exception means. Never raises, whatever the exception's own code does."""
+    try:
+        text = str(error).encode("utf-8", "backslashreplace").decode()
+        if len(text) > MAX_ERROR_TEXT:
+            text = f"{text[:MAX_ERROR_TEXT]}…"
+        if isinstance(error, ToolError):
+            return Failed(Failure(_code(error.code), text), retryable=bool(error.retryable))
+        return Failed(Failure("TOOL_EXCEPTION", f"{type(error).__name__}: {text}"))
+    except BaseException as inner:
+        message = f"{type(error).__name__}, which could not be read itself: {type(inner).__name__}"
+        return Failed(Failure("TOOL_EXCEPTION", message))
 
 
 def _code(code: object) -> str:
     """Return a tool's own error code if it is one: whatever ends up in a record must be readable for ever."""
     return code if type(code) is str and code.isascii() and 0 < len(code) <= MAX_ERROR_CODE else "TOOL_ERROR"
-
-
-def _text(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception as inner:  # the exception's own code may be at fault too
-        text = f"(its text could not be read: {type(inner).__name__})"
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= MAX_ERROR_TEXT else f"{text[:MAX_ERROR_TEXT]}…"

@@ -120,9 +120,36 @@ class Speechless(Exception):
         raise OSError("no text")
 
 
-def test_an_exception_whose_text_cannot_be_read_is_told_all_the_same() -> None:
-    message = read_exception(Speechless()).error.message
-    assert message == "Speechless: (its text could not be read: OSError)"
+class Leaving(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+class Unfinished(ToolError):
+    def __init__(self) -> None: ...
+
+
+class Unsure:
+    def __bool__(self) -> bool:
+        raise ValueError("neither")
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (Speechless(), "OSError"),
+        (Leaving(), "SystemExit"),
+        (Unfinished(), "AttributeError"),
+        (ToolError("x", retryable=Unsure()), "ValueError"),  # type: ignore[arg-type]
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_exception_that_cannot_be_read_is_told_all_the_same(error: Exception, why: str) -> None:
+    failed = read_exception(error).error
+    assert (failed.code, failed.message) == (
+        "TOOL_EXCEPTION",
+        f"{type(error).__name__}, which could not be read itself: {why}",
+    )
 
 
 def test_a_recursion_that_never_ends_is_an_ordinary_failure() -> None:
