@@ -98,7 +98,7 @@ class NodeWorkers:
             self.rejected += 1
             self._stuck -= 1
         else:
-            call.report(call, outcome, (time.perf_counter() - started) * 1000)
+            call.report(call, outcome, round((time.perf_counter() - started) * 1000, 3))
 
     async def _next(self, seat: "_Seat") -> NodeCall | None:
         if self._waiting:

@@ -232,8 +232,7 @@ class RunActor:
                 self.mailbox.send(AttemptEnded(step.node, step.iteration, step.attempt, Stopped(), 0.0))
 
     def _committed(self, records: Sequence[Record], lines: Sequence[bytes]) -> None:
-        for record, line in zip(records, lines, strict=True):
-            self._logger.committed(record, line)
+        self._logger.committed(records, lines)
         last = records[-1]
         while self._held and self._held[0][0] <= last.seq:
             self._call(self._held.pop(0)[1])

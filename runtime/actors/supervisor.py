@@ -302,7 +302,7 @@ class Supervisor:
         logger = self._pipeline.for_run(live.channel)
 
         def committed() -> None:
-            logger.committed(record, line)
+            logger.committed([record], [line])
             live.channel.notify()
             if row is not None:
                 live.channel.close()

@@ -6,7 +6,7 @@ structlog's asynchronous ones do not run on trio.
 """
 
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TextIO, TypeAlias
 
@@ -37,9 +37,9 @@ class _Console(structlog.PrintLogger):
 class RunLogger(structlog.BoundLoggerBase):
     """The logger of one run: what it is given is committed, and thereby shown."""
 
-    def committed(self, record: Record, encoded: bytes) -> None:
-        """Show a record that the journal holds."""
-        self._proxy_to_logger(record.level, record.event, record=record, encoded=encoded)
+    def committed(self, records: Sequence[Record], lines: Sequence[bytes]) -> None:
+        """Show records that the journal holds, with their encoded form: all of one commit at once."""
+        self._proxy_to_logger("info", "committed", records=tuple(zip(records, lines, strict=True)))
 
 
 class LogPipeline:
@@ -52,23 +52,14 @@ class LogPipeline:
             style = "console" if out.isatty() else "json"
         self._logger = _Console(out)
         threshold = LEVELS[settings.log_level]
-        render: list[Processor]
-        if style == "none":
-            render = [_drop]
-        elif style == "console":
-            render = [_at_least(threshold), _as_fields, structlog.dev.ConsoleRenderer(colors=out.isatty())]
-        else:
-            render = [_at_least(threshold), _as_bytes]
-        self._run_chain: list[Processor] = [_to_channel, *render]
-        renderer = (
-            structlog.dev.ConsoleRenderer(colors=out.isatty())
-            if style == "console"
-            else structlog.processors.JSONRenderer()
-        )
+        columns = structlog.dev.ConsoleRenderer(colors=out.isatty(), sort_keys=False)
+        show: dict[str, Processor] = {"none": _drop, "console": _in_columns(columns), "json": _in_lines}
+        self._run_chain: list[Processor] = [_to_channel, _at_least(threshold), show[style]]
+        render: dict[str, Processor] = {"none": _drop, "console": columns, "json": structlog.processors.JSONRenderer()}
         self._engine_chain: list[Processor] = [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
-            _drop if style == "none" else renderer,
+            render[style],
         ]
         self._filter = structlog.make_filtering_bound_logger(threshold)
 
@@ -86,7 +77,8 @@ class LogPipeline:
 
 def _to_channel(_logger: Any, _method: str, event_dict: EventDict) -> EventDict:
     channel: LogChannel = event_dict.pop("channel")
-    channel.publish(LogRecord(event_dict["record"].seq, event_dict["encoded"]))
+    for record, line in event_dict["records"]:
+        channel.publish(LogRecord(record.seq, line))
     return event_dict
 
 
@@ -95,22 +87,31 @@ def _drop(_logger: Any, _method: str, _event_dict: EventDict) -> EventDict:
 
 
 def _at_least(threshold: int) -> Processor:
-    def filter_level(_logger: Any, method: str, event_dict: EventDict) -> EventDict:
-        if LEVELS[method] < threshold:
+    def leave_out_lower(_logger: Any, _method: str, event_dict: EventDict) -> EventDict:
+        shown = [(record, line) for record, line in event_dict["records"] if LEVELS[record.level] >= threshold]
+        if not shown:
             raise structlog.DropEvent
-        return event_dict
+        return {**event_dict, "records": shown}
 
-    return filter_level
-
-
-def _as_bytes(_logger: Any, _method: str, event_dict: EventDict) -> str:
-    encoded: bytes = event_dict["encoded"]
-    return encoded.decode()
+    return leave_out_lower
 
 
-def _as_fields(_logger: Any, method: str, event_dict: EventDict) -> EventDict:
-    fields: dict[str, Any] = msgspec.to_builtins(event_dict["record"])
+def _in_lines(_logger: Any, _method: str, event_dict: EventDict) -> str:
+    return b"\n".join(line for _, line in event_dict["records"]).decode()
+
+
+def _in_columns(columns: structlog.dev.ConsoleRenderer) -> Processor:
+    def render(logger: Any, _method: str, event_dict: EventDict) -> str:
+        return "\n".join(str(columns(logger, record.level, _fields(record))) for record, _ in event_dict["records"])
+
+    return render
+
+
+def _fields(record: Record) -> EventDict:
+    """Return what a person wants to see of a record: states by their keys only, the long id at the end."""
+    fields: dict[str, Any] = msgspec.to_builtins(record)
     for key in ("update", "initial_state", "tools"):
         if key in fields:
             fields[key] = ",".join(fields[key])
-    return {**fields, "level": method}
+    run_id = fields.pop("run_id")
+    return {**fields, "run_id": run_id}

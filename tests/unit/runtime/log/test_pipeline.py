@@ -31,7 +31,7 @@ def shown(style: LogFormat, level: LogLevel = "debug", stream: io.StringIO | Non
     channel = LogChannel(10)
     logger = LogPipeline(Settings(log_format=style, log_level=level), stream).for_run(channel)
     for record in RECORDS:
-        logger.committed(record, encode_json(record))
+        logger.committed([record], [encode_json(record)])
     return stream.getvalue(), channel
 
 
