@@ -30,7 +30,7 @@ class LogBudget:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._tokens = float(BURST)
-        self._last = clock.monotonic()
+        self._last = 0.0  # it is full at first, so it does not matter since when
         self._dropped = 0
 
     def admit(self) -> bool:

@@ -212,7 +212,8 @@ class WorkflowState:
         covers = _covers(right.lineage, left.lineage)
         if covers is not _covers(left.lineage, right.lineage):
             return right if covers else left
-        lineage = Lineage(number, (left.lineage, right.lineage))
+        merging = left.lineage.number == number  # with the third view and on: one merge has all writes as its parents
+        lineage = Lineage(number, (*left.lineage.parents, right.lineage) if merging else (left.lineage, right.lineage))
         reducer = self._reducers.get(key)
         if reducer == "append":
             value = [*left.value, *_contributions(right.lineage, left.lineage)]
