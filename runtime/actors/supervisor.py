@@ -116,17 +116,20 @@ class Supervisor:
         """Journal the run and start it, or let it wait for its turn. It is accepted once its first record is committed."""
         live = self._enroll(row)
         actor = self._actor(live, bound, None)
+        starts = self._has_place and not self._pending  # nobody overtakes those who wait
         accept = Submit(initial_state, bound.pins)
         try:
-            actor.handle(accept, Start()) if self._has_place else actor.handle(accept)
+            actor.handle(*((accept, Start()) if starts else (accept,)))
         except BaseException:
             del self.live[row.run_id]
             raise
-        if self._has_place:
+        if starts:
             self._take_place(live)
             self._begin(live, actor)
         else:
             self._pending.append(row.run_id)
+            if self._has_place:
+                self._tasks.start_soon(self._take_waiting)
         return live
 
     def enroll(self, rows: Sequence[RunRow]) -> None:

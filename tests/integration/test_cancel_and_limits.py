@@ -144,3 +144,15 @@ async def test_a_run_ends_at_its_step_limit(opened: Open) -> None:
         view = await engine.run(graph_id)
         assert (view.status, (view.error or "")[:10]) == ("failed", "STEP_LIMIT")
         assert view.state == {"count": 7}
+
+
+async def test_a_later_run_does_not_overtake_one_that_waits_for_its_turn(opened: Open, tools: ScriptedTools) -> None:
+    async with opened(max_active_runs=1) as engine:
+        graph_id = await stored(engine, [WAIT])
+        first, second = await engine.submit(graph_id), await engine.submit(graph_id)
+        await tools.gate("gate").wait_reached()
+        tools.gate("gate").open()
+        await engine.wait(first.run_id)  # its place is free now, and not yet taken
+        third = await engine.submit(graph_id)
+        await engine.wait(third.run_id)
+        assert [call.run_id for call in tools.calls] == [first.run_id, second.run_id, third.run_id]
