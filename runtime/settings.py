@@ -21,6 +21,7 @@ class Settings:
         max_active_runs: Runs that hold an actor at once; further ones wait as `pending`.
         max_pending_runs: Accepted runs that may wait for an actor; more are refused with `OVERLOADED`.
         max_workers_per_node: Worker tasks one node of one graph may have; further calls queue for one.
+        max_idle_workers: Worker tasks of all nodes together that may wait for work; beyond it whoever waits longest ends.
         tool_threads: Threads for tools that are plain functions.
         cancel_grace_s: How long a cancelled or timed-out attempt may take to end before it is abandoned.
         close_grace_s: How long running attempts may go on when the engine closes; what is left resumes at the next start.
@@ -34,6 +35,7 @@ class Settings:
     max_active_runs: int = 10_000
     max_pending_runs: int = 100_000
     max_workers_per_node: int = 1_000
+    max_idle_workers: int = 4_096
     tool_threads: int = 16
     cancel_grace_s: float = 10.0
     close_grace_s: float = 20.0

@@ -4,7 +4,8 @@ Workers live in the engine's task group and not in a run's, for two reasons. Sta
 message to one that is there; and a tool that swallows cancellation can hold its worker for ever, but never its run.
 
 A worker's work is a short pipeline: take a call, copy the state, call the tool inside the call's own cancel scope, read the
-result, report. Bound: `max_workers` tasks; further calls queue (at most one per run, so never more than there are runs).
+result, report. Bounds: `max_workers` tasks of a pool, and further calls queue (at most one per run, so never more than there
+are runs); so many idle workers of all pools together, and whoever waits longest ends.
 """
 
 import functools
@@ -12,7 +13,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 import anyio
 from anyio import to_thread
@@ -24,15 +24,35 @@ from runtime.json_values import copy_json
 from runtime.run.messages import Failed, Stopped
 from runtime.run.records import Failure
 
-MAX_IDLE: Final = 1_024
-"""Idle workers that one pool keeps; more end at once."""
+
+class Resting:
+    """The idle workers of all pools, those that wait longest first; at most `limit` of them."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._seats: dict[_Seat, NodeWorkers] = {}
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    def enter(self, seat: "_Seat", pool: "NodeWorkers") -> None:
+        """Let a worker rest; if that makes too many, end the one that waits longest."""
+        self._seats[seat] = pool
+        if len(self._seats) > self._limit:
+            oldest = next(iter(self._seats))
+            self._seats[oldest].dismiss(oldest)
+
+    def leave(self, seat: "_Seat") -> None:
+        """Call a worker back to work, or to its end."""
+        del self._seats[seat]
 
 
 class NodeWorkers:
     """The pool of one node."""
 
-    def __init__(self, tasks: TaskGroup, threads: anyio.CapacityLimiter, max_workers: int) -> None:
+    def __init__(self, tasks: TaskGroup, threads: anyio.CapacityLimiter, resting: Resting, max_workers: int) -> None:
         self._tasks = tasks
+        self._resting = resting
         self._threads = threads
         self._max_workers = max_workers
         self._workers = 0
@@ -44,7 +64,9 @@ class NodeWorkers:
     def send(self, call: NodeCall) -> None:
         """Give a call to a worker, a new one if all are busy; it waits if there are too many."""
         if self._idle:
-            self._idle.pop().give(call)
+            seat = self._idle.pop()
+            self._resting.leave(seat)
+            seat.give(call)
         elif self._workers - self._stuck < self._max_workers:
             self._workers += 1
             self._tasks.start_soon(self._work, call, name="node worker")
@@ -67,9 +89,14 @@ class NodeWorkers:
 
     def close(self) -> None:
         """End the idle workers."""
-        for seat in self._idle:
-            seat.give(None)
-        self._idle.clear()
+        for seat in self._idle.copy():
+            self.dismiss(seat)
+
+    def dismiss(self, seat: "_Seat") -> None:
+        """End one idle worker."""
+        self._idle.remove(seat)
+        self._resting.leave(seat)
+        seat.give(None)
 
     async def _work(self, call: NodeCall | None) -> None:
         seat = _Seat()
@@ -103,9 +130,8 @@ class NodeWorkers:
     async def _next(self, seat: "_Seat") -> NodeCall | None:
         if self._waiting:
             return self._waiting.popleft()
-        if len(self._idle) >= MAX_IDLE:
-            return None
         self._idle.append(seat)
+        self._resting.enter(seat, self)
         return await seat.take()
 
     async def _attempt(self, call: NodeCall) -> Outcome:

@@ -4,7 +4,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from runtime.actors.binding import BoundPlan
-from runtime.actors.node_workers import NodeWorkers
+from runtime.actors.node_workers import NodeWorkers, Resting
 from runtime.settings import Settings
 
 
@@ -15,6 +15,7 @@ class ToolHost:
         self._tasks = tasks
         self._max_workers = settings.max_workers_per_node
         self._threads = anyio.CapacityLimiter(settings.tool_threads)
+        self._resting = Resting(settings.max_idle_workers)
         self._pools: dict[str, list[NodeWorkers | None]] = {}
         self._retired_rejections = 0
         self.abandoned = 0
@@ -27,7 +28,7 @@ class ToolHost:
             pools = self._pools[plan.graph_id] = [None] * len(plan.nodes)
         pool = pools[node]
         if pool is None:
-            pool = pools[node] = NodeWorkers(self._tasks, self._threads, self._max_workers)
+            pool = pools[node] = NodeWorkers(self._tasks, self._threads, self._resting, self._max_workers)
         return pool
 
     def forget(self, graph_id: str) -> None:

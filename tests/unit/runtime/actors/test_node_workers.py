@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from runtime.actors.calls import NodeCall, Outcome
-from runtime.actors.node_workers import NodeWorkers
+from runtime.actors.node_workers import NodeWorkers, Resting
 from runtime.run.messages import Failed, Stopped, Succeeded
 from runtime.run.records import Failure
 from runtime.testing import Gate, ScriptedTools
@@ -26,8 +26,8 @@ class Silent:
 class Pool:
     """A pool of two workers at most, and the calls that it was sent."""
 
-    def __init__(self, tasks: anyio.abc.TaskGroup, tools: ScriptedTools) -> None:
-        self.workers = NodeWorkers(tasks, anyio.CapacityLimiter(2), max_workers=2)
+    def __init__(self, tasks: anyio.abc.TaskGroup, tools: ScriptedTools, resting: Resting) -> None:
+        self.workers = NodeWorkers(tasks, anyio.CapacityLimiter(2), resting, max_workers=2)
         self.ended: dict[int, Outcome] = {}
         self.milliseconds: list[float] = []
         self.tasks = tasks
@@ -62,7 +62,7 @@ class Pool:
 @pytest.fixture
 async def pool(tools: ScriptedTools) -> AsyncIterator[Pool]:
     async with anyio.create_task_group() as tasks:
-        yield Pool(tasks, tools)
+        yield Pool(tasks, tools, Resting(limit=8))
         tasks.cancel_scope.cancel()
 
 
@@ -89,6 +89,27 @@ async def test_an_idle_worker_is_used_again(pool: Pool) -> None:
         await pool.wait_ended(number)
         await anyio.wait_all_tasks_blocked()
     assert pool.workers._workers == 1
+
+
+async def test_the_idle_worker_that_waits_longest_ends_when_there_are_too_many(tools: ScriptedTools) -> None:
+    resting = Resting(limit=1)
+    async with anyio.create_task_group() as tasks:
+        first, second = Pool(tasks, tools, resting), Pool(tasks, tools, resting)
+        for pool in (first, second):
+            pool.send()
+            await pool.wait_ended(1)
+            await anyio.wait_all_tasks_blocked()
+            assert len(resting) == 1
+        second.send()  # finds its worker again
+        assert len(resting) == 0
+        first.send()  # has to start another one
+        await first.wait_ended(2)
+        await second.wait_ended(2)
+        await anyio.wait_all_tasks_blocked()
+        assert len(resting) == 1
+        first.workers.close()
+        second.workers.close()
+        assert len(resting) == 0  # so that the task group has nobody to wait for
 
 
 async def test_calls_beyond_the_cap_queue_and_are_served_in_order(pool: Pool, gate: Gate, tools: ScriptedTools) -> None:
