@@ -76,7 +76,8 @@ def _run(folder: Path, graph: dict[str, Any]) -> None:
     with serving(folder / "data", datasets, log) as url, Client(url) as client:
         run_id = client.submit(client.create_graph(graph), {"dataset": {"path": _TABLE}})
         facts = {
-            "server": f"{url}, journal in {folder / 'data'}",
+            "server": url,
+            "journal": str(folder / "data" / "workflow.db"),
             "graph": str(graph["name"]),
             "loop": loop,
             "run": run_id,

@@ -106,7 +106,7 @@ def test_the_cleaned_table_differs_in_exactly_the_changed_cells(demo: tuple[Path
 def test_every_file_the_report_names_exists_and_no_server_is_left(demo: tuple[Path, str]) -> None:
     folder, _ = demo
     report = (folder / "report.md").read_text(encoding="utf-8")
-    named = re.findall(r"^- (?:\w|[' ])+: `(/[^`]+)`$", report, re.MULTILINE)
+    named = set(re.findall(r"^- (?:\w|[' ])+: `(/[^`]+)`$", report, re.MULTILINE))
     assert len(named) == 7
     assert all(Path(path).is_file() for path in named)
     (port,) = set(re.findall(r"http://127\.0\.0\.1:(\d+)", report))
