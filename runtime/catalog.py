@@ -11,7 +11,7 @@ from runtime.clock import Clock
 from runtime.errors import InvalidGraph, Problem, ToolMissing, UnknownGraph
 from runtime.graph.checks import Verdict, judge
 from runtime.graph.definition import GraphDefinition
-from runtime.graph.plan import Plan, compile_plan
+from runtime.graph.plan import Plan, compile_plan, references
 from runtime.ids import graph_id, graph_version
 from runtime.journal import Journal, JournalReader, JournalWriter, StoredGraph
 from runtime.json_values import NotJson, canonical, checked_copy
@@ -84,10 +84,11 @@ class Catalog:
             problem = Problem(error.pointer, f"The graph has {error}.", "not_json")
             raise InvalidGraph("The graph is not JSON.", problems=[problem]) from error
         size = sum(len(part) for part in (plain.get("nodes"), plain.get("edges")) if isinstance(part, list))
+        inside = await self._inside(plain, deleted=False)
         if size > MAX_INLINE:
-            verdict, plan = await to_thread.run_sync(self._judge_and_compile, plain)
+            verdict, plan = await to_thread.run_sync(self._judge_and_compile, plain, inside)
         else:
-            verdict, plan = self._judge_and_compile(plain)
+            verdict, plan = self._judge_and_compile(plain, inside)
         definition = verdict.definition
         if verdict.errors or definition is None or plan is None:
             count = len(verdict.errors)
@@ -135,8 +136,10 @@ class Catalog:
         if graph is None:
             raise UnknownGraph(wanted)
         if known is None:
-            definition = GraphDefinition.model_validate(msgspec.json.decode(graph.definition))
-            known = Compiled(definition, compile_plan(definition, wanted))
+            source = msgspec.json.decode(graph.definition)
+            inside = await self._inside(source, deleted=True)
+            definition = GraphDefinition.model_validate(source)
+            known = Compiled(definition, compile_plan(definition, wanted, graphs=inside.__getitem__))
             self._remember(wanted, known)
         if not deleted:
             self._present.add(wanted)
@@ -156,11 +159,25 @@ class Catalog:
         self._present.discard(wanted)
         await self._writer.call(self._journal.delete_graph, wanted)
 
-    def _judge_and_compile(self, source: dict[str, Any]) -> tuple[Verdict, Plan | None]:
-        verdict = judge(source, self._tools)
+    async def _inside(self, source: Mapping[str, Any], *, deleted: bool) -> dict[str, tuple[GraphDefinition, Plan]]:
+        """Return the stored graphs that a graph refers to, as far as there are such."""
+        found: dict[str, tuple[GraphDefinition, Plan]] = {}
+        for wanted in references(source):
+            try:
+                compiled = await self.compiled(wanted, deleted=deleted)
+            except UnknownGraph:
+                continue
+            found[wanted] = (compiled.definition, compiled.plan)
+        return found
+
+    def _judge_and_compile(
+        self, source: dict[str, Any], inside: Mapping[str, tuple[GraphDefinition, Plan]]
+    ) -> tuple[Verdict, Plan | None]:
+        verdict = judge(source, self._tools, lambda wanted: inside[wanted][1].nesting if wanted in inside else None)
         if verdict.errors or verdict.definition is None:
             return verdict, None
-        return verdict, compile_plan(verdict.definition, graph_id(graph_version(canonical(source))), verdict.shape)
+        identity = graph_id(graph_version(canonical(source)))
+        return verdict, compile_plan(verdict.definition, identity, verdict.shape, inside.__getitem__)
 
     def _remember(self, wanted: str, compiled: Compiled) -> None:
         if wanted not in self._compiled:

@@ -18,12 +18,16 @@ from runtime.actors.run_actor import first_row
 from runtime.actors.supervisor import LiveRun, Memory, Supervisor
 from runtime.catalog import Catalog
 from runtime.clock import Clock
-from runtime.errors import Closing, GraphInUse, InvalidInput, Problem, RunFinished, UnknownRun
+from runtime.control import RunControl
+from runtime.errors import Closing, GraphInUse, InvalidInput, Problem, UnknownRun
 from runtime.ids import new_run_id
 from runtime.inputs import check_initial_state
 from runtime.journal import Entry, Journal, RunFilter, RunRow, StoredGraph
+from runtime.run.explain import Explanation
 from runtime.run.records import RunStatus, encode_json
+from runtime.run.state import Writer
 from runtime.views import (
+    Approval,
     EngineStatistics,
     GraphCreated,
     GraphSummary,
@@ -32,6 +36,7 @@ from runtime.views import (
     Page,
     RunSummary,
     RunView,
+    SignalReceipt,
 )
 from tools.contract import ToolSource
 
@@ -55,6 +60,7 @@ class Engine:
         self._catalog = catalog
         self._supervisor = supervisor
         self._memory = memory
+        self._control = RunControl(catalog, supervisor, memory, clock)
         self._tools = tools
         self._clock = clock
         self._last_run_number = last_run_number
@@ -155,7 +161,7 @@ class Engine:
         actor = live.actor
         if actor is None:
             return await self._folded(live)
-        seq, status, state = actor.run.seq, actor.run.status, actor.encoded_state()
+        seq, status, state = actor.run.seq, actor.run.word, actor.encoded_state()
         await live.channel.wait_beyond(seq - 1)
         return RunView(run_id, live.row.graph_id, status.value, state, seq)
 
@@ -192,20 +198,145 @@ class Engine:
             UnknownRun: There is none with this id.
             RunFinished: The run ended before the request, and not because of one.
         """
-        live = self._supervisor.live.get(run_id)
-        while live is not None and (actor := await self._supervisor.actor_of(live)) is not None:
-            actor.cancel()
-            while live.actor is actor and not live.channel.closed:  # another one took over if it failed meanwhile
-                seq = live.channel.last_seq
-                if actor.ending_seq is not None and seq >= actor.ending_seq:
-                    return await self.summary(run_id)
-                await live.channel.wait_beyond(seq)
-            if live.channel.closed:
-                break
-        row = await self._row(run_id)
-        if row.status != RunStatus.CANCELLED.value:
-            raise RunFinished(run_id, row.status)
+        await self._control.cancel(run_id)
+        return await self.summary(run_id)
+
+    async def pause(self, run_id: str) -> RunSummary:
+        """Start nothing in a run until it is resumed; what is running goes on to its end. Idempotent.
+
+        Deadlines and waits go on counting meanwhile.
+
+        Raises:
+            UnknownRun: There is none with this id.
+            RunFinished: The run has ended.
+            Closing: The engine is shutting down.
+        """
+        await self._control.pause(run_id)
+        return await self.summary(run_id)
+
+    async def resume(self, run_id: str) -> RunSummary:
+        """Let a paused run go on. One that waits for missing tools looks for them again. Idempotent.
+
+        Raises:
+            UnknownRun: There is none with this id.
+            RunFinished: The run has ended.
+            Closing: The engine is shutting down.
+        """
+        await self._control.resume(run_id)
+        return await self.summary(run_id)
+
+    async def signal(self, run_id: str, name: str, data: Any = None, *, signal_id: str | None = None) -> SignalReceipt:
+        """Send a run a signal. It goes to one node that waits for that name, or is kept for the next one that does.
+
+        Args:
+            run_id: The run.
+            name: What nodes wait for.
+            data: Any JSON value.
+            signal_id: Makes sending it again harmless; without one the signal gets a new id.
+
+        Raises:
+            UnknownRun: There is none with this id.
+            RunFinished: The run has ended.
+            InvalidInput: `data` is not JSON.
+            TooManySignals: The run took as many signals as it may.
+            Closing: The engine is shutting down.
+        """
+        return await self._control.signal(run_id, name, data, signal_id)
+
+    async def answer(self, run_id: str, approval: str, answer: Any, *, by: str | None = None) -> RunSummary:
+        """Answer a question that a run waits on. The first answer counts.
+
+        Args:
+            run_id: The run.
+            approval: Id of the question, such as `review#1`; `approvals` lists those that are open.
+            answer: Any JSON value that fits the question's schema.
+            by: Who answers, for the log.
+
+        Raises:
+            UnknownRun: There is none with this id.
+            UnknownApproval: The run does not ask this.
+            AlreadyAnswered: Somebody else was faster.
+            InvalidInput: The answer does not fit; pointers begin with `/answer`.
+            RunFinished: The run has ended.
+            Closing: The engine is shutting down.
+        """
+        await self._control.answer(run_id, approval, answer, by)
+        return await self.summary(run_id)
+
+    async def approvals(self, run_id: str) -> tuple[Approval, ...]:
+        """Return the questions that a run waits for the answers to, the oldest first.
+
+        Raises:
+            UnknownRun: There is none with this id.
+        """
+        return await self._control.approvals(run_id)
+
+    async def retry(self, run_id: str) -> RunSummary:
+        """Go on with a run that failed or was out of time, from the steps that failed or were stopped.
+
+        Its log goes on behind the record that ended it, and its time-out begins anew.
+
+        Raises:
+            UnknownRun: There is none with this id.
+            NothingToRetry: It has not failed, or would fail again in the same way.
+            ToolMissing: A tool that it is pinned to is not registered now.
+            Overloaded: Too many runs wait already.
+            Closing: The engine is shutting down.
+        """
+        self._require_open()
+        await self._control.retry(run_id)
+        return await self.summary(run_id)
+
+    async def fork(
+        self,
+        run_id: str,
+        node: str,
+        *,
+        iteration: int | None = None,
+        path: str = "",
+        state: Mapping[str, Any] | None = None,
+    ) -> RunSummary:
+        """Start a new run with all that another one had done before a step; the other one is not touched.
+
+        Args:
+            run_id: The other run; it may have ended or not.
+            node: The step to go on with, as it is named in the log.
+            iteration: Its iteration; None for the last one there was.
+            path: Its sub-graph or map item; empty at the top.
+            state: Keys to put over what the step sees.
+
+        Raises:
+            UnknownRun: There is none with this id.
+            UnknownStep: No such step has begun in it.
+            InvalidInput: `state` is not JSON.
+            ToolMissing: A tool that the run is pinned to is not registered now.
+            Overloaded: Too many runs wait already.
+            Closing: The engine is shutting down.
+        """
+        self._require_open()
+        self._last_run_number += 1
+        number = self._last_run_number
+        row = await self._control.fork(run_id, node, number=number, iteration=iteration, path=path, state=state)
         return _summary(row)
+
+    # --- questions ----------------------------------------------------------------------------------------------------
+
+    async def explain(self, run_id: str, node: str, *, path: str = "") -> Explanation:
+        """Say, in data and in words, why a node ran, was skipped, or waits.
+
+        Raises:
+            UnknownRun: There is none with this id.
+            UnknownStep: The graph at `path` has no such node.
+        """
+        return await self._control.explain(run_id, node, path)
+
+    async def blame(self, run_id: str) -> dict[str, Writer]:
+        """Return who wrote each key of the state last: a node in an iteration, or the initial state.
+
+        Raises:
+            UnknownRun: There is none with this id.
+        """
+        return await self._control.blame(run_id)
 
     # --- logs ---------------------------------------------------------------------------------------------------------
 
@@ -328,7 +459,7 @@ class Engine:
         bound, _ = await self._catalog.bind(live.row.graph_id, history.pins)
         run = history.fold(bound)
         state = encode_json(run.state.newest(run.plan.index_of))
-        return RunView(run.run_id, live.row.graph_id, run.status.value, state, run.seq)
+        return RunView(run.run_id, live.row.graph_id, run.word.value, state, run.seq)
 
     async def _read(self, number: int, after: int) -> list[LogRecord]:
         entries = await self._memory.reader.call(_entries, self._memory.journal, number, after)

@@ -113,6 +113,75 @@ class RunFinished(EngineError):
         super().__init__(f"Run {run_id!r} has already ended ({status}); nothing was changed.", run_id=run_id)
 
 
+class UnknownApproval(EngineError):
+    """The run has not asked for this approval, or the step that asked has ended without an answer."""
+
+    code = "UNKNOWN_APPROVAL"
+
+    def __init__(self, run_id: str, approval: str) -> None:
+        super().__init__(
+            f"Run {run_id!r} does not wait for an approval {approval!r}. "
+            f"GET /api/runs/{run_id}/approvals lists those that are open.",
+            run_id=run_id,
+            approval=approval,
+        )
+
+
+class AlreadyAnswered(EngineError):
+    """The approval has its answer; there is only one."""
+
+    code = "ALREADY_ANSWERED"
+
+    def __init__(self, run_id: str, approval: str) -> None:
+        super().__init__(
+            f"Approval {approval!r} of run {run_id!r} has been answered already, and the first answer counts; "
+            f"nothing was changed. GET /api/runs/{run_id}/events has it: `approval_answered`.",
+            run_id=run_id,
+            approval=approval,
+        )
+
+
+class UnknownStep(EngineError):
+    """The run has no such step, or its graph no such node."""
+
+    code = "UNKNOWN_STEP"
+
+    def __init__(self, run_id: str, node: str, *, iteration: int | None = None, path: str = "") -> None:
+        which = "" if iteration is None else f" in iteration {iteration}"
+        where = f" of {path!r}" if path else ""
+        super().__init__(
+            f"Run {run_id!r} has no step of node {node!r}{which}{where}. GET /api/runs/{run_id}/events has the steps there "
+            "are, with their node, iteration and path: `step_started`.",
+            run_id=run_id,
+            node=node,
+        )
+
+
+class NothingToRetry(EngineError):
+    """The run has not failed, or has no step that a retry could begin with."""
+
+    code = "NOTHING_TO_RETRY"
+
+    def __init__(self, run_id: str, why: str) -> None:
+        super().__init__(
+            f"Run {run_id!r} cannot go on: {why} Nothing was changed. To go on from one of its steps in a new run, fork it.",
+            run_id=run_id,
+        )
+
+
+class TooManySignals(EngineError):
+    """The run has been sent as many signals as one run may get."""
+
+    code = "TOO_MANY_SIGNALS"
+
+    def __init__(self, run_id: str, limit: int) -> None:
+        super().__init__(
+            f"Run {run_id!r} has been sent {limit:,} signals, and no run takes more; this one was not stored. "
+            "Send what comes often to a system made for it, and the run one signal about it.",
+            run_id=run_id,
+        )
+
+
 class Overloaded(EngineError):
     """A bound of the engine is reached; nothing was stored."""
 

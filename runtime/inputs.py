@@ -11,6 +11,7 @@ from referencing.exceptions import Unresolvable
 from runtime.errors import InvalidInput, Problem, escape
 from runtime.graph.definition import GraphDefinition
 from runtime.json_values import NotJson, checked_copy, encoded_size
+from runtime.run.reducers import REDUCERS, kind
 from runtime.run.state import MAX_STATE_BYTES
 
 MAX_PROBLEMS = 50
@@ -33,27 +34,37 @@ def check_initial_state(definition: GraphDefinition, initial_state: Mapping[str,
     if size > MAX_STATE_BYTES:
         detail = f"The state has {size:,} bytes; at most {MAX_STATE_BYTES:,} are allowed. Keep large data in files."
         problems.append(Problem("/initial_state", detail, "too_large"))
-    for key, reducer in definition.reducers.items():
-        if reducer == "append" and key in state and not isinstance(state[key], list):
-            detail = f"Key {key!r} has the reducer 'append', so it must be a list, got {type(state[key]).__name__}."
-            problems.append(Problem(f"/initial_state/{escape(key)}", detail, "reducer_type"))
-    problems += _schema_problems(definition.input_schema, state)
+    problems += reducer_problems(definition.reducers, state, "/initial_state")
+    problems += schema_problems(definition.input_schema, state, "/initial_state")
     if problems:
         raise InvalidInput("The initial state does not fit the graph.", problems=problems)
     return dict(state)
 
 
-def _schema_problems(schema: Mapping[str, Any] | bool | None, state: Mapping[str, Any]) -> list[Problem]:
+def reducer_problems(reducers: Mapping[str, str], values: Mapping[str, Any], pointer: str) -> list[Problem]:
+    """Return which of the `values`, an object that stands at `pointer`, their keys' reducers cannot work with."""
+    problems: list[Problem] = []
+    for key, word in reducers.items():
+        reducer = REDUCERS.get(word)
+        if reducer is not None and key in values and not reducer.holds.has(values[key]):
+            got = kind(values[key])
+            detail = f"Key {key!r} has the reducer {word!r}, so it must be {reducer.holds.words}, got {got}."
+            problems.append(Problem(f"{pointer}/{escape(key)}", detail, "reducer_type"))
+    return problems
+
+
+def schema_problems(schema: Mapping[str, Any] | bool | None, value: Any, pointer: str) -> list[Problem]:
+    """Return why `value`, which stands at `pointer`, does not fit a JSON Schema."""
     if schema is None:
         return []
     validator = Draft202012Validator(schema, registry=Registry())  # an empty registry: nothing is fetched from anywhere
     try:
-        errors = sorted(validator.iter_errors(state), key=lambda error: [str(part) for part in error.absolute_path])
+        errors = sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
     except (Unresolvable, SchemaError) as error:
-        return [Problem("/initial_state", f"The graph's input_schema cannot be used: {error}.", "input_schema")]
-    return [_problem(error) for error in errors[:MAX_PROBLEMS]]
+        return [Problem(pointer, f"The graph's schema cannot be used: {error}.", "input_schema")]
+    return [_problem(error, pointer) for error in errors[:MAX_PROBLEMS]]
 
 
-def _problem(error: ValidationError) -> Problem:
+def _problem(error: ValidationError, pointer: str) -> Problem:
     place = "".join(f"/{escape(str(part))}" for part in error.absolute_path)
-    return Problem(f"/initial_state{place}", f"{error.message[:500]}.", "input_schema")
+    return Problem(f"{pointer}{place}", f"{error.message[:500]}.", "input_schema")

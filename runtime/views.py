@@ -81,6 +81,41 @@ class RunView:
         return decoded
 
 
+@dataclass(frozen=True, slots=True)
+class SignalReceipt:
+    """Answer of `signal`.
+
+    Attributes:
+        signal_id: The id it was sent with, or the one it was given.
+        duplicate: Whether the run had a signal with this id already; then nothing was changed.
+    """
+
+    signal_id: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A question that a run waits for somebody to answer.
+
+    Attributes:
+        approval: What `answer` takes, such as `review#1`, or `pay#1/review#2` in a sub-graph.
+        iteration: Iteration of the node, from 1.
+        path: The sub-graph or map item it stands in, "" at the top.
+        answer_schema: JSON Schema that the answer has to fit; None when any JSON value will do.
+        due: When the question times out; None when it never does.
+    """
+
+    approval: str
+    node: str
+    iteration: int
+    path: str
+    prompt: str
+    answer_schema: dict[str, Any] | bool | None
+    requested_at: datetime
+    due: datetime | None
+
+
 class LogRecord(msgspec.Struct, frozen=True):
     """One committed record of a run's log.
 

@@ -24,7 +24,7 @@ class NodeCall:
     """One attempt of a step, on its way through a worker.
 
     Attributes:
-        node, iteration, attempt: Whose call it is.
+        path, node, iteration, attempt: Whose call it is.
         context: For a tool that takes one.
         view: The state as the step sees it; the worker makes the tool's own copy of it.
         report: Takes the outcome and the milliseconds it took; called exactly once, in the event loop.
@@ -44,6 +44,7 @@ class NodeCall:
     stop: Stop | None = None
     scope: anyio.CancelScope | None = None
     is_abandoned: bool = False
+    path: str = ""
 
     def cancel(self, stop: Stop) -> None:
         """End the call; whatever it still returns, it is reported as `stop`."""

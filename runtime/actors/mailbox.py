@@ -8,16 +8,48 @@ from collections import deque
 
 import anyio
 
-from runtime.run.messages import Message
+from runtime.run.decision import Refused
+from runtime.run.messages import Command, Message
+
+
+class Request:
+    """A command, and what came of it for whoever waits.
+
+    Attributes:
+        seq: Number of the newest record once the command was carried out; None if nobody was there to do that.
+        has_changed: Whether that led to any record.
+        refused: Why it was not carried out.
+    """
+
+    __slots__ = ("_done", "has_changed", "message", "refused", "seq")
+
+    def __init__(self, message: Command) -> None:
+        self.message = message
+        self.seq: int | None = None
+        self.has_changed = False
+        self.refused: Refused | None = None
+        self._done = anyio.Event()
+
+    def end(self, seq: int | None = None, *, has_changed: bool = False, refused: Refused | None = None) -> None:
+        """Tell whoever waits."""
+        self.seq = seq
+        self.has_changed = has_changed
+        self.refused = refused
+        self._done.set()
+
+    async def wait(self) -> None:
+        """Wait until the actor has decided, or is gone."""
+        await self._done.wait()
 
 
 class Mailbox:
     """A queue of messages; all methods are called in the event loop."""
 
-    __slots__ = ("_arrived", "_is_awaited", "_messages")
+    __slots__ = ("_arrived", "_is_awaited", "_is_closed", "_messages")
 
     def __init__(self) -> None:
-        self._messages: deque[Message] = deque()
+        self._messages: deque[Message | Request] = deque()
+        self._is_closed = False
         self._arrived = anyio.Semaphore(0, fast_acquire=True)
         self._is_awaited = False
 
@@ -26,14 +58,23 @@ class Mailbox:
         """Whether every message was taken."""
         return not self._messages
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message | Request) -> None:
         """Put a message behind the others."""
+        if self._is_closed and isinstance(message, Request):
+            message.end()
         self._messages.append(message)
         if self._is_awaited:
             self._is_awaited = False
             self._arrived.release()
 
-    def take(self) -> Message | None:
+    def close(self) -> None:
+        """Let go of everybody who waits for an answer: the actor reads no more."""
+        self._is_closed = True
+        for message in self._messages:
+            if isinstance(message, Request):
+                message.end()
+
+    def take(self) -> Message | Request | None:
         """Return the next message, or None if there is none."""
         return self._messages.popleft() if self._messages else None
 

@@ -73,6 +73,10 @@ class NodeWorkers:
         else:
             self._waiting.append(call)
 
+    def is_waiting(self, call: NodeCall) -> bool:
+        """Whether the call waits for a worker."""
+        return call in self._waiting
+
     def withdraw(self, call: NodeCall) -> bool:
         """Take back a call that no worker has taken yet; return whether that was so."""
         if call not in self._waiting:

@@ -11,14 +11,15 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from anyio.lowlevel import checkpoint
+from msgspec import UnsetType
 from msgspec.structs import replace
 
-from runtime.actors.binding import BoundPlan
+from runtime.actors.binding import DEFAULT_TIMEOUT_S, BoundPlan
 from runtime.actors.calls import NodeCall, Outcome, Stop
-from runtime.actors.mailbox import Mailbox
+from runtime.actors.mailbox import Mailbox, Request
 from runtime.actors.node_workers import NodeWorkers
 from runtime.actors.timers import Timer, Timers
 from runtime.actors.tool_host import ToolHost
@@ -28,35 +29,49 @@ from runtime.journal.base import RunRow
 from runtime.journal.writer import JournalWriter, RunAppender
 from runtime.log.channel import LogChannel
 from runtime.log.pipeline import RunLogger
-from runtime.run.decision import Decision
+from runtime.run.decision import Decision, Refused
 from runtime.run.machine import decide
 from runtime.run.messages import (
     AttemptEnded,
-    Cancel,
     DeadlinePassed,
     DropLogs,
     Failed,
+    Fork,
     Message,
-    RetryDue,
+    Recover,
+    Start,
     Stopped,
     Succeeded,
+    TimerDue,
 )
-from runtime.run.model import Run
+from runtime.run.model import Frame, Run, Step
 from runtime.run.records import (
+    ApprovalRequested,
+    EndReached,
     Failure,
+    MapStopping,
     Record,
     RunCancelRequested,
     RunDeadlinePassed,
     RunFailed,
+    RunForked,
+    RunRecovered,
+    RunRetried,
     RunStarted,
     RunStatus,
+    StepCancelRequested,
+    StepRecord,
     StepRetrying,
     StepStarted,
+    StepWaiting,
     encode_json,
     encode_records,
 )
 from runtime.settings import Settings
 from tools.contract import ToolContext
+
+_Place: TypeAlias = tuple[str, int]
+"""A step of the run: its frame's path and its node."""
 
 MESSAGES_PER_TURN: Final = 64
 """Messages handled before other tasks get a turn: without it a busy run makes them wait for seconds."""
@@ -86,6 +101,10 @@ class Watcher(Protocol):
         """Hear that an actor on hold has nothing left to do."""
         ...
 
+    def parked(self, run_id: str, *, is_parked: bool) -> None:
+        """Hear that a run only waits now, for a time, a signal or a person, or that it does so no more."""
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class _LiveCall:
@@ -100,7 +119,6 @@ class RunActor:
     Attributes:
         row: The run's line in the index, as of the newest record.
         appended_seq: Newest record handed to the journal.
-        ending_seq: The record that asked the run to end, once there is one.
         hold: Finish what is running and start nothing: the engine is closing.
     """
 
@@ -120,13 +138,12 @@ class RunActor:
         self.hold = False
         self.mailbox = Mailbox()
         self.appended_seq = run.seq
-        self.ending_seq: int | None = None
         self._bound = bound
         self._logger = logger
         self._services = services
         self._watcher = watcher
         self._appender = RunAppender(services.writer, row.number, row.run_id)
-        self._calls: dict[int, _LiveCall] = {}
+        self._calls: dict[_Place, _LiveCall] = {}
         self._held: list[tuple[int, StepStarted]] = []
         self._log_budget = LogBudget(services.clock)
         self._deadline: Timer | None = None
@@ -139,35 +156,62 @@ class RunActor:
     def resume(self, head: bytes) -> None:
         """Go on behind the journal entry with that hash, setting the timers that the run's records ask for."""
         self._appender.resume(head)
-        for step in self.run.active.values():
-            if step.retry_due is not None:
-                self._set_retry(step.node, step.iteration, step.retry_due)
-        if self.run.deadline is not None:
-            self._set_deadline(self.run.deadline)
+        self._set_timers()
 
-    def handle(self, *messages: Message) -> None:
-        """Decide on messages and append what follows, as one entry."""
+    def handle(self, *messages: Message) -> bool:
+        """Decide on messages and append what follows, as one entry; return whether anything does.
+
+        Raises:
+            Refused: A command cannot be carried out; nothing has changed.
+        """
         at = self._services.clock.now()
         records: list[Record] = []
         for message in messages:
             chance = self._services.chance.random()
             records += decide(self.run, message, at=at, chance=chance, hold=self.hold)
         self._append(records)
+        return bool(records)
+
+    def _answer(self, request: Request) -> None:
+        """Carry out a command, or refuse it, and tell whoever waits for that."""
+        try:
+            has_changed = self.handle(request.message)
+        except Refused as refused:
+            request.end(refused=refused)
+        else:
+            request.end(self.run.seq, has_changed=has_changed)
+
+    def adopt(self, records: Sequence[Record], message: Fork) -> None:
+        """Take over the records of another run, which are applied already, and begin where they stop."""
+        decided = decide(self.run, message, at=self._services.clock.now(), hold=self.hold)
+        self._append(decided, adopted=records)
+
+    def rebind(self, bound: BoundPlan) -> None:
+        """Go on with tools that were missing."""
+        self._bound = bound
+        self.run.policies = bound.policies
+        for frame in self.run.inside():
+            if frame.parent is not None:
+                frame.policies = frame.parent.policies[frame.step].inside
+        self.hold = False
+        self.announce(RunRecovered(cause="tools_back"))
+        self.handle(Recover() if self.run.started_at else Start())
 
     def announce(self, record: Record) -> None:
         """Append a record that no message led to."""
         decision = Decision(self.run, self._services.clock.now(), chance=0.0)
-        decision.emit(record)
+        decision.turn(self.run).emit(record)
         self._append(decision.records)
 
-    def _append(self, records: Sequence[Record]) -> None:
-        """Append records that are already applied, and act on them as far as the promises allow."""
+    def _append(self, records: Sequence[Record], adopted: Sequence[Record] = ()) -> None:
+        """Append records that are already applied, and act on them as far as the promises allow; not on those adopted."""
         if not records:
             return
-        lines = encode_records(records)
-        self.appended_seq = records[-1].seq
-        row = self._new_row(records)
-        self._appender.append(records[0].seq, lines, row, lambda: self._committed(records, lines))
+        entry = [*adopted, *records] if adopted else records
+        lines = encode_records(entry)
+        self.appended_seq = entry[-1].seq
+        row = self._new_row(entry)
+        self._appender.append(entry[0].seq, lines, row, lambda: self._committed(entry, lines))
         for record in records:
             self._act(record)
 
@@ -182,12 +226,27 @@ class RunActor:
                 await self.mailbox.wait()
                 handled = 0
                 continue
-            self.handle(message)
+            if isinstance(message, Request):
+                self._answer(message)
+            else:
+                self.handle(message)
             handled += 1
             if handled % MESSAGES_PER_TURN == 0:
                 await checkpoint()
             if self._services.writer.is_full:
                 await self._services.writer.room()
+        self.mailbox.close()
+
+    def calls(self) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+        """Return the steps whose tool is being called, and those that wait for a worker, as path and node name."""
+        running: set[tuple[str, str]] = set()
+        queued: set[tuple[str, str]] = set()
+        for (path, node), live in self._calls.items():
+            frame = self.run.frames.get(path)
+            if frame is not None:
+                place = (path, frame.plan.nodes[node].name)
+                (queued if live.workers.is_waiting(live.call) else running).add(place)
+        return running, queued
 
     def cancel_calls(self, stop: Stop) -> None:
         """End all running calls."""
@@ -203,33 +262,59 @@ class RunActor:
         self._held.clear()
         if self._deadline is not None:
             self._deadline.cancel()
+        self.mailbox.close()
 
     # --- records become actions ---------------------------------------------------------------------------------------
 
     def _act(self, record: Record) -> None:
         match record:
             case StepStarted(tool=str()):
-                if self._bound.policies[self._bound.plan.index_of[record.node]].waits:
+                frame = self.run.frames.get(_path(record))
+                if frame is not None and frame.policies[frame.plan.index_of[record.node]].waits:
                     self._held.append((record.seq, record))
                 else:
                     self._call(record)
-            case StepRetrying():
-                self._set_retry(self._bound.plan.index_of[record.node], record.iteration, record.due)
+            case StepStarted() | StepRetrying() | ApprovalRequested():
+                self._set_timer(record, record.due)
+            case StepWaiting():
+                self._set_timer(record, record.until)
             case RunStarted():
                 self._set_deadline(record.deadline)
+            case RunRetried() | RunForked():
+                self._set_timers()
             case RunCancelRequested() | RunDeadlinePassed():
-                self.ending_seq = record.seq
-                self._held.clear()
-                self.cancel_calls(Stopped())
-                self._stop_uncalled()
+                self._stop("")
+            case EndReached():
+                self._stop(_path(record))
+            case StepCancelRequested() | MapStopping():
+                self._stop(_path(record), record.node)
             case Record() if record.terminal is not None and self._deadline is not None:
                 self._deadline.cancel()
 
-    def _stop_uncalled(self) -> None:
-        """End the attempts whose tools are not being called: they wait for the disk, or were lost while the run is blocked."""
-        for step in self.run.active.values():
-            if step.retry_due is None and step.node not in self._calls:
-                self.mailbox.send(AttemptEnded(step.node, step.iteration, step.attempt, Stopped(), 0.0))
+    def _stop(self, path: str, name: str | None = None) -> None:
+        """End what runs in a frame and inside it, but for its `finally` nodes; with a node's name, only in that node's step."""
+        frame = self.run.frames.get(path)
+        if frame is None:
+            return
+        for node, step in list(frame.active.items()):
+            if name is not None and frame.plan.nodes[node].name != name:
+                continue
+            if frame.is_final(node):
+                continue
+            for inside in step.frames:
+                self._stop(inside.path)
+            if not (step.is_idle or step.frame or step.map):
+                self._stop_attempt(path, step)
+
+    def _stop_attempt(self, path: str, step: Step) -> None:
+        """End one attempt. If its tool is not being called, because the call waits for the disk or was lost, it is over now."""
+        live = self._calls.get((path, step.node))
+        if live is not None:
+            self._cancel_call(live, Stopped())
+        else:
+            name = self.run.frames[path].plan.nodes[step.node].name
+            self._held = [one for one in self._held if (_path(one[1]), one[1].node) != (path, name)]
+            self.mailbox.send(AttemptEnded(step.node, step.iteration, step.attempt, Stopped(), 0.0, path))
 
     def _committed(self, records: Sequence[Record], lines: Sequence[bytes]) -> None:
         self._logger.committed(records, lines)
@@ -245,10 +330,15 @@ class RunActor:
     def _new_row(self, records: Sequence[Record]) -> RunRow | None:
         """Return the run's row if the records changed what it says."""
         run, row, last = self.run, self.row, records[-1]
-        if row.last_seq and row.status == run.status.value and row.started_at == run.started_at:
+        status = run.word.value
+        if row.last_seq and row.status == status and row.started_at == run.started_at:
             return None
-        self.row = replace(row, status=run.status.value, started_at=run.started_at, last_seq=run.seq)
-        if last.terminal is not None:
+        self.row = replace(row, status=status, started_at=run.started_at, last_seq=run.seq)
+        if RunStatus.WAITING.value in (status, row.status):
+            self._watcher.parked(row.run_id, is_parked=status == RunStatus.WAITING.value)
+        if last.terminal is None:
+            self.row = replace(self.row, completed_at=None, error=None, final_state=None)
+        else:
             error = f"{last.error.code}: {last.error.message}" if isinstance(last, RunFailed) else None
             state = self.encoded_state()
             self.row = replace(self.row, completed_at=run.completed_at, error=error, final_state=state)
@@ -261,9 +351,13 @@ class RunActor:
     # --- calls --------------------------------------------------------------------------------------------------------
 
     def _call(self, started: StepStarted) -> None:
-        node = self._bound.plan.index_of[started.node]
-        step = self.run.active.get(node)
-        tool = self._bound.tools[node]
+        path = _path(started)
+        frame = self.run.frames.get(path)
+        if frame is None:
+            return
+        bound = self._bound_of(frame)
+        node = bound.plan.index_of[started.node]
+        step, tool, timeout_s = frame.active.get(node), bound.tools[node], bound.policies[node].timeout_s
         if step is None or tool is None or (step.iteration, step.attempt) != (started.iteration, started.attempt):
             return
         call = NodeCall(
@@ -271,44 +365,50 @@ class RunActor:
             iteration=started.iteration,
             attempt=started.attempt,
             tool=tool,
-            arguments=self._bound.arguments[node],
-            context=self._context(started, node) if tool.takes_context else None,
+            arguments=bound.arguments[node],
+            context=self._context(started, path, node) if tool.takes_context else None,
             view=step.view,
             report=self._call_ended,
+            path=path,
         )
-        timeout_s = self._bound.policies[node].timeout_s
+        limit = timeout_s or DEFAULT_TIMEOUT_S
         timer = self._services.timers.schedule(
-            self._services.clock.monotonic() + timeout_s, lambda: self._call_timed_out(call, timeout_s)
+            self._services.clock.monotonic() + limit, lambda: self._call_timed_out(call, limit)
         )
-        workers = self._services.host.workers_of(self._bound, node)
-        self._calls[node] = _LiveCall(call, workers, timer)
+        workers = self._services.host.workers_of(bound, node)
+        self._calls[path, node] = _LiveCall(call, workers, timer)
         workers.send(call)
 
-    def _context(self, started: StepStarted, node: int) -> ToolContext:
-        step = (node, started.iteration, started.attempt)
+    def _bound_of(self, frame: Frame) -> BoundPlan:
+        """Return the graph that a frame runs, with its tools."""
+        return self._bound if frame.parent is None else self._bound_of(frame.parent).inside[frame.step]
+
+    def _context(self, started: StepStarted, path: str, node: int) -> ToolContext:
+        step = (node, started.iteration, started.attempt, path)
+        place = f"{path}/{started.node}" if path else started.node
         return ToolContext(
             run_id=self.run.run_id,
             node=started.node,
             iteration=started.iteration,
             attempt=started.attempt,
-            idempotency_key=f"{self.run.run_id}/{started.node}/{started.iteration}",
+            idempotency_key=f"{self.run.run_id}/{place}/{started.iteration}",
             log=StepLog(self.mailbox.send, self._log_budget, self._services.home, step),
             datasets_dir=self._services.settings.datasets_dir,
         )
 
     def _call_ended(self, call: NodeCall, outcome: Outcome, duration_ms: float) -> None:
-        live = self._calls.get(call.node)
+        live = self._calls.get((call.path, call.node))
         if live is None or live.call is not call:
             return
         live.timer.cancel()
-        del self._calls[call.node]
+        del self._calls[call.path, call.node]
         self._services.host.abandoned += not isinstance(outcome, Succeeded) and outcome.abandoned
         if dropped := self._log_budget.take_dropped():
             self.mailbox.send(DropLogs(dropped))
-        self.mailbox.send(AttemptEnded(call.node, call.iteration, call.attempt, outcome, duration_ms))
+        self.mailbox.send(AttemptEnded(call.node, call.iteration, call.attempt, outcome, duration_ms, call.path))
 
     def _call_timed_out(self, call: NodeCall, timeout_s: float) -> None:
-        live = self._calls.get(call.node)
+        live = self._calls.get((call.path, call.node))
         if live is not None and live.call is call:
             message = f"Tool {call.tool.reference!r} did not end within {timeout_s:g} s."
             self._cancel_call(live, Failed(Failure("TIMEOUT", message)))
@@ -328,7 +428,7 @@ class RunActor:
 
     def _abandon(self, live: _LiveCall, stop: Stop) -> None:
         """Give up on a call that ignores its cancellation; what it may still return is rejected."""
-        if self._calls.get(live.call.node) is live:
+        if self._calls.get((live.call.path, live.call.node)) is live:
             live.workers.abandon(live.call)
             self._call_ended(live.call, replace(stop, abandoned=True), 0.0)
 
@@ -337,17 +437,33 @@ class RunActor:
     def _seconds_until(self, due: datetime) -> float:
         return max(0.0, (due - self._services.clock.now()).total_seconds())
 
-    def _set_retry(self, node: int, iteration: int, due: datetime) -> None:
+    def _set_timers(self) -> None:
+        """Set the timers that the run's records ask for."""
+        for frame in (self.run, *self.run.inside()):
+            for step in frame.active.values():
+                due = step.retry_due or step.due
+                if due is not None:
+                    self._schedule(due, TimerDue(step.node, step.iteration, frame.path))
+        if self.run.deadline is not None:
+            self._set_deadline(self.run.deadline)
+
+    def _set_timer(self, record: StepRecord, due: datetime | UnsetType) -> None:
+        frame = self.run.frames.get(_path(record))
+        if frame is not None and isinstance(due, datetime):
+            self._schedule(due, TimerDue(frame.plan.index_of[record.node], record.iteration, frame.path))
+
+    def _schedule(self, due: datetime, message: TimerDue | DeadlinePassed) -> Timer:
         at = self._services.clock.monotonic() + self._seconds_until(due)
-        self._services.timers.schedule(at, lambda: self.mailbox.send(RetryDue(node, iteration)))
+        return self._services.timers.schedule(at, lambda: self.mailbox.send(message))
 
     def _set_deadline(self, deadline: datetime) -> None:
-        at = self._services.clock.monotonic() + self._seconds_until(deadline)
-        self._deadline = self._services.timers.schedule(at, lambda: self.mailbox.send(DeadlinePassed()))
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._schedule(deadline, DeadlinePassed())
 
-    def cancel(self) -> None:
-        """Ask the run to end."""
-        self.mailbox.send(Cancel())
+
+def _path(record: Record) -> str:
+    return record.path if isinstance(record.path, str) else ""
 
 
 def first_row(number: int, run_id: str, graph_id: str, submitted_at: datetime) -> RunRow:

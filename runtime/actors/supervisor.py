@@ -16,18 +16,31 @@ from anyio.abc import TaskGroup
 from msgspec import UNSET, structs
 
 from runtime.actors.binding import BoundPlan
+from runtime.actors.mailbox import Request
 from runtime.actors.recovery import MAX_RECOVERIES, History, read_history
 from runtime.actors.run_actor import ActorServices, RunActor
-from runtime.errors import EngineError, JournalDamaged, Overloaded
+from runtime.errors import EngineError, JournalDamaged, Overloaded, ToolMissing
 from runtime.journal.base import Journal, RunRow
 from runtime.journal.writer import JournalReader, RunAppender
 from runtime.log.channel import LogChannel
 from runtime.log.pipeline import LogPipeline
-from runtime.run.messages import Recover, Start, Submit
+from runtime.run.apply import apply
+from runtime.run.messages import Command, Fork, Message, Recover, Retry, Start, Submit
 from runtime.run.model import new_run
-from runtime.run.records import Failure, RunBlocked, RunDeadLettered, RunRecovered, RunStatus, encode_json
+from runtime.run.records import (
+    AnyRecord,
+    Failure,
+    RunBlocked,
+    RunDeadLettered,
+    RunRecovered,
+    RunStatus,
+    encode_json,
+)
 
 RECOVERIES_AT_ONCE: Final = 64
+LOOK_AGAIN_S: Final = 5.0
+"""How often missing tools are looked for while runs wait for them."""
+
 Cause: TypeAlias = Literal["restart", "crash"]
 
 Bind = Callable[[str, Mapping[str, str]], Awaitable[tuple[BoundPlan, tuple[str, ...]]]]
@@ -43,6 +56,7 @@ class LiveRun:
     actor: RunActor | None = None
     ready: anyio.Event = field(default_factory=anyio.Event)
     has_place: bool = False
+    is_parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +88,14 @@ class Supervisor:
         self._log = pipeline.for_engine()
         self._pending: deque[str] = deque()
         self._active = 0
+        self._parked = 0
         self._draining = False
+        self._is_looking = False
         self._quiet = anyio.Event()
 
     @property
     def active(self) -> int:
-        """Runs that hold an actor, or are about to."""
+        """Runs that hold a place: they have work to do, or are about to."""
         return self._active
 
     @property
@@ -105,11 +121,13 @@ class Supervisor:
         """Refuse a further run if too many wait already.
 
         Raises:
-            Overloaded: The bound `max_pending_runs` is reached.
+            Overloaded: The bound `max_pending_runs` or `max_waiting_runs` is reached.
         """
-        limit = self._services.settings.max_pending_runs
-        if not self._has_place and len(self._pending) >= limit:
-            message = f"{self._active} runs are active and {limit} wait for their turn; submit again later."
+        settings = self._services.settings
+        is_full = not self._has_place and len(self._pending) >= settings.max_pending_runs
+        if is_full or self._parked >= settings.max_waiting_runs:
+            waiting = len(self._pending) + self._parked
+            message = f"{self._active} runs are active and {waiting:,} wait; submit again later."
             raise Overloaded(message, retry_after_s=5)
 
     def submit(self, row: RunRow, bound: BoundPlan, initial_state: Mapping[str, Any]) -> LiveRun:
@@ -144,19 +162,112 @@ class Supervisor:
             for _ in range(RECOVERIES_AT_ONCE):
                 tasks.start_soon(self._take_waiting)
 
-    async def actor_of(self, live: LiveRun) -> RunActor | None:
-        """Return the run's actor for a command, or None if the run has ended.
+    async def ask(self, live: LiveRun, command: Command) -> Request:
+        """Hand a command to the run's actor, and wait until it has decided; the request has no answer if the run is over.
 
-        A run that waits for its turn gets an actor out of turn, which starts nothing: the command is to be the first that it
-        hears.
+        A run that waits for its turn gets an actor out of turn, and the command is the first that it hears.
         """
+        request = Request(command)
+        wake: Message | None = None
         if live.row.run_id in self._pending:
             self._pending.remove(live.row.run_id)
             self._take_place(live)
             await self._activate(live, "restart", starts=False)
+            wake = Start() if live.row.started_at is None else Recover()
         while live.actor is None and not live.channel.closed:
             await live.ready.wait()
-        return live.actor
+        if live.actor is None:
+            request.end()
+            return request
+        live.actor.mailbox.send(request)
+        if wake is not None and not live.actor.hold:
+            live.actor.mailbox.send(wake)
+        await request.wait()
+        return request
+
+    async def reopen(self, row: RunRow) -> LiveRun:
+        """Go on with a run that has ended.
+
+        Raises:
+            Refused: Nothing in it can be run again.
+            ToolMissing: A tool that it is pinned to is not registered now.
+        """
+        live = self._enroll(row)
+        self._take_place(live)
+        try:
+            history = await read_history(self._memory.reader, self._memory.journal, row)
+            live.channel.last_seq = history.records[-1].seq
+            actor = self._actor(live, await self._bound(row.graph_id, history.pins), history)
+            actor.handle(Retry())
+        except BaseException:
+            del self.live[row.run_id]
+            live.channel.close()
+            live.ready.set()
+            self._leave_place(live)
+            raise
+        self._begin(live, actor)
+        return live
+
+    async def fork(self, row: RunRow, pins: Mapping[str, str], records: Sequence[AnyRecord], message: Fork) -> LiveRun:
+        """Start a new run that begins with the records of another one.
+
+        Raises:
+            ToolMissing: A tool that the other run is pinned to is not registered now.
+        """
+        bound = await self._bound(row.graph_id, pins)
+        live = self._enroll(row)
+        actor = self._actor(live, bound, None)
+        try:
+            for record in records:
+                apply(actor.run, record)
+            actor.adopt(records, message)
+        except BaseException:
+            del self.live[row.run_id]
+            raise
+        self._take_place(live)
+        self._begin(live, actor)
+        return live
+
+    async def _bound(self, graph_id: str, pins: Mapping[str, str]) -> BoundPlan:
+        bound, missing = await self._bind(graph_id, pins)
+        if missing:
+            raise ToolMissing(
+                f"The run calls tools that are not registered now: {', '.join(missing)}.", graph_id=graph_id
+            )
+        return bound
+
+    async def look_again(self, live: LiveRun) -> None:
+        """Let a run that waits for missing tools go on if they are back."""
+        actor = self._blocked(live)
+        if actor is None:
+            return
+        bound, missing = await self._bind(live.row.graph_id, actor.run.tools)
+        still = self._blocked(live)
+        if not missing and still is actor and not self._draining:
+            self._take_place(live)
+            actor.rebind(bound)
+
+    def _blocked(self, live: LiveRun) -> RunActor | None:
+        return live.actor if live.actor is not None and live.actor.run.blocked is not None else None
+
+    async def _look_again_at_all(self) -> None:
+        for live in list(self.live.values()):
+            await self.look_again(live)
+        self._watch_blocked()
+
+    def _watch_blocked(self) -> None:
+        """Look for missing tools again after a while, as long as a run waits for some."""
+        if self._is_looking or self._draining:
+            return
+        if any(map(self._blocked, self.live.values())):
+            self._is_looking = True
+            at = self._services.clock.monotonic() + LOOK_AGAIN_S
+            self._services.timers.schedule(at, self._start_looking)
+
+    def _start_looking(self) -> None:
+        self._is_looking = False
+        if not self._draining:
+            self._tasks.start_soon(self._look_again_at_all)
 
     async def drain(self) -> None:
         """Let running attempts end, start nothing, and return when all is quiet."""
@@ -179,8 +290,22 @@ class Supervisor:
         self.finished += 1
         live = self.live.pop(row.run_id)
         live.row = row
+        self._parked -= live.is_parked
         live.ready.set()
         self._leave_place(live)
+
+    def parked(self, run_id: str, *, is_parked: bool) -> None:
+        """Let a run that only waits keep its actor and give up its place; it gets one back when it goes on."""
+        live = self.live.get(run_id)
+        if live is None or live.is_parked is is_parked:
+            return
+        live.is_parked = is_parked
+        if is_parked:
+            self._parked += 1
+            self._leave_place(live)
+        else:
+            self._parked -= 1
+            self._take_place(live)
 
     def quiet(self) -> None:
         """Hear from an actor on hold that it has nothing left to do."""
@@ -193,8 +318,9 @@ class Supervisor:
         return self._active < self._services.settings.max_active_runs
 
     def _take_place(self, live: LiveRun) -> None:
-        live.has_place = True
-        self._active += 1
+        if not live.has_place and not live.is_parked:
+            live.has_place = True
+            self._active += 1
 
     def _leave_place(self, live: LiveRun) -> None:
         if live.has_place:
@@ -226,6 +352,7 @@ class Supervisor:
     def _begin(self, live: LiveRun, actor: RunActor) -> None:
         live.actor = actor
         live.ready.set()
+        self.parked(live.row.run_id, is_parked=actor.run.word is RunStatus.WAITING)
         self._tasks.start_soon(self._watch, live, actor, name="run actor")
 
     async def _watch(self, live: LiveRun, actor: RunActor) -> None:
@@ -285,6 +412,7 @@ class Supervisor:
             actor.hold = True
             actor.announce(RunBlocked(reason=f"These tools are not registered: {', '.join(missing)}."))
             self._leave_place(live)
+            self._tasks.start_soon(self._look_again_at_all)
         elif starts:
             actor.handle(Start() if live.row.started_at is None else Recover())
         return actor

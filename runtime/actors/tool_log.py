@@ -59,12 +59,12 @@ class Home:
 
 
 class StepLog:
-    """The `context.log` of one attempt; `step` is its node, iteration and attempt."""
+    """The `context.log` of one attempt; `step` is its node, iteration, attempt and path."""
 
     __slots__ = ("_budget", "_home", "_send", "_step")
 
     def __init__(
-        self, send: Callable[[Message], None], budget: LogBudget, home: "Home", step: tuple[int, int, int]
+        self, send: Callable[[Message], None], budget: LogBudget, home: "Home", step: tuple[int, int, int, str]
     ) -> None:
         self._send = send
         self._budget = budget
@@ -88,7 +88,9 @@ class StepLog:
         self._write("error", message, fields)
 
     def _write(self, level: Level, message: str, fields: dict[str, Any]) -> None:
-        line = WriteLog(*self._step, level, _text(str(message)), _fitting({k: _json(v) for k, v in fields.items()}))
+        node, iteration, attempt, path = self._step
+        shown = _fitting({k: _json(v) for k, v in fields.items()})
+        line = WriteLog(node, iteration, attempt, level, _text(str(message)), shown, path)
         if threading.get_ident() == self._home.thread:
             self._deliver(line)
         else:

@@ -8,6 +8,9 @@ from runtime.graph.definition import EdgeDefinition, GraphDefinition
 from runtime.graph.plan import Topology, first_routers
 from tools.contract import ToolSource
 
+GROWING: Final = ("append", "extend", "add")
+"""Reducers that add the same update each time it comes."""
+
 MAX_WRITERS: Final = 32
 """Writers of one key that are compared pair by pair; the check must stay cheap on graphs of thousands of nodes."""
 
@@ -20,13 +23,14 @@ def cautions(definition: GraphDefinition, shape: Topology, tools: ToolSource) ->
         *_unused_conditions(definition, shape),
         *_open_ends(definition, first),
         *_parallel_writers(definition, shape, first, tools),
+        *_counted_again(definition),
     ]
 
 
 def _unreachable(definition: GraphDefinition, shape: Topology) -> Iterator[Problem]:
     reachable = set(shape.forest.order)
     for index, node in enumerate(definition.nodes):
-        if index not in reachable:
+        if index not in reachable and node.name not in definition.finally_:
             yield Problem(f"/nodes/{index}", f"No way leads to node {node.name!r}; it never runs.", "unreachable")
 
 
@@ -72,6 +76,21 @@ def _parallel_writers(
             names = " and ".join(repr(definition.nodes[node].name) for node in pair)
             detail = f"Nodes {names} may run in parallel and both write {key!r}: give the key a reducer."
             yield Problem(f"/nodes/{pair[1]}", detail, "parallel_writers")
+
+
+def _counted_again(definition: GraphDefinition) -> Iterator[Problem]:
+    """Find keys that a sub-graph begins with, adds to and returns whole, to a reducer that adds the whole once more."""
+    for index, node in enumerate(definition.nodes):
+        inside = node.graph.get("reducers") if node.type == "graph" and isinstance(node.graph, dict) else None
+        for key, reducer in inside.items() if isinstance(inside, dict) else ():
+            comes = node.input is None or node.input.get(key) == key
+            leaves = node.output is None or node.output.get(key) == key
+            if comes and leaves and reducer in GROWING and definition.reducers.get(key) in GROWING:
+                detail = (
+                    f"The sub-graph begins with {key!r} and leaves all of it, which is added to {key!r} once more: "
+                    "give the node an 'input' without this key."
+                )
+                yield Problem(f"/nodes/{index}", detail, "counted_again")
 
 
 class _Ways:

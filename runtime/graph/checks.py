@@ -5,27 +5,22 @@ names and shapes are right, by `soundness.py` (errors, which refuse it) and `cau
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
-from jsonschema.exceptions import SchemaError
-from jsonschema.validators import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
 from runtime.errors import Problem, escape
 from runtime.graph.cautions import cautions
 from runtime.graph.conditions import compile_condition
-from runtime.graph.definition import EdgeDefinition, GraphDefinition, LoopDefinition, NodeDefinition
+from runtime.graph.definition import MAX_NESTING, EdgeDefinition, GraphDefinition, LoopDefinition, NodeDefinition
+from runtime.graph.node_types import GraphLookup, check_node, check_schema, nearest, no_graphs, too_deep
 from runtime.graph.plan import Topology, topology
 from runtime.graph.soundness import unsound
 from tools.contract import ToolSource
 
-NODE_TYPES: Final = ("standard", "conditional", "loop")
-LATER_TYPES: Final = ("approval", "wait", "graph", "map")
-REDUCERS: Final = ("replace", "append")
-LATER_REDUCERS: Final = ("extend", "add", "max", "min", "union", "deep_merge", "first")
+REDUCERS: Final = ("replace", "append", "extend", "add", "max", "min", "union", "deep_merge", "first")
 
 MAX_HINTS: Final = 20
 """Problems up to which the nearest name is looked for: among 10,000 names that takes a tenth of a second each time."""
@@ -43,8 +38,15 @@ class Verdict:
     warnings: list[Problem] = field(default_factory=list)
 
 
-def judge(source: Any, tools: ToolSource) -> Verdict:
-    """Check a graph as it came from JSON."""
+def judge(source: Any, tools: ToolSource, graphs: GraphLookup = no_graphs, *, depth: int = 0) -> Verdict:
+    """Check a graph as it came from JSON.
+
+    Args:
+        source: The graph.
+        tools: Where its tools are.
+        graphs: Where the stored graphs are that it refers to.
+        depth: How deep it is nested in other graphs.
+    """
     verdict = Verdict()
     if not isinstance(source, Mapping):
         verdict.errors.append(
@@ -60,14 +62,18 @@ def judge(source: Any, tools: ToolSource) -> Verdict:
     names = counts.keys()
     _check_names(source, counts, verdict.errors)
     for index, node in nodes:
-        _check_node(node, f"/nodes/{index}", tools, verdict.errors)
+        check_node(node, f"/nodes/{index}", tools, graphs, verdict.errors, depth=depth)
+        if isinstance(node.graph, dict) and node.type in ("graph", "map"):
+            _judge_inside(node.graph, f"/nodes/{index}/graph", verdict, tools, graphs, depth=depth + 1)
     for index, edge in edges:
         _check_edge(edge, f"/edges/{index}", names, verdict.errors)
     for index, loop in loops:
         _check_loop(loop, f"/loops/{index}", names, verdict.errors)
     if shell is not None:
         _check_reducers(shell.reducers, verdict.errors)
-        _check_input_schema(shell.input_schema, verdict.errors)
+        check_schema(shell.input_schema, "/input_schema", verdict.errors)
+        for index, name in enumerate(shell.finally_):
+            _check_known(name, f"/finally/{index}", names, verdict.errors)
     if verdict.errors or shell is None:
         return verdict
     definition = shell.model_copy(
@@ -80,10 +86,22 @@ def judge(source: Any, tools: ToolSource) -> Verdict:
     return verdict
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that proposes the nearest known name, or an empty one."""
-    near = get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+def _judge_inside(
+    source: Mapping[str, Any],
+    pointer: str,
+    verdict: Verdict,
+    tools: ToolSource,
+    graphs: GraphLookup,
+    *,
+    depth: int,
+) -> None:
+    """Judge a graph that is written inside another one."""
+    if depth > MAX_NESTING:
+        verdict.errors.append(too_deep(pointer))
+        return
+    inner = judge(source, tools, graphs, depth=depth)
+    for found, into in ((inner.errors, verdict.errors), (inner.warnings, verdict.warnings)):
+        into.extend(Problem(pointer + one.pointer, one.detail, one.type) for one in found)
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
@@ -94,12 +112,10 @@ def _read(model: type[Part], source: Any, pointer: str, problems: list[Problem])
         return model.model_validate(source)
     except ValidationError as error:
         for fault in error.errors(include_url=False):
-            place = [
-                part for part in fault["loc"] if not (isinstance(part, str) and ("[" in part or part == "JoinCount"))
-            ]
+            place = _place(source, fault["loc"])
             where = pointer + "".join(f"/{escape(str(part))}" for part in place)
             if fault["type"] == "extra_forbidden":
-                fields = model.model_fields if len(place) == 1 else ()
+                fields = [f.alias or key for key, f in model.model_fields.items()] if len(place) == 1 else ()
                 problems.append(
                     Problem(where, f"Unknown key {str(place[-1])!r}.{nearest(str(place[-1]), fields)}", "unknown_key")
                 )
@@ -108,6 +124,20 @@ def _read(model: type[Part], source: Any, pointer: str, problems: list[Problem])
             else:
                 problems.append(Problem(where, f"{fault['msg']}.", "invalid_value"))
         return None
+
+
+def _place(source: Any, location: Sequence[str | int]) -> list[str | int]:
+    """Return a location without the names of the alternatives that a value was tried as: they are no keys of the source."""
+    place: list[str | int] = []
+    value: Any = source
+    for number, part in enumerate(location, start=1):
+        if isinstance(value, Mapping) and (part in value or (number == len(location) and isinstance(part, str))):
+            place.append(part)
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int):
+            place.append(part)
+            value = value[part]
+    return place
 
 
 def _read_list(
@@ -157,42 +187,6 @@ def _check_known(name: str, pointer: str, names: Collection[str], problems: list
         problems.append(Problem(pointer, f"There is no node {name!r}.{hint}", "unknown_node"))
 
 
-def _check_node(node: NodeDefinition, pointer: str, tools: ToolSource, problems: list[Problem]) -> None:
-    if node.type in LATER_TYPES:
-        detail = f"Node type {node.type!r} is not available yet; there are: {', '.join(NODE_TYPES)}."
-        problems.append(Problem(f"{pointer}/type", detail, "not_available"))
-        return
-    if node.type not in NODE_TYPES:
-        hint = nearest(node.type, NODE_TYPES) or f" There are: {', '.join(NODE_TYPES)}."
-        problems.append(Problem(f"{pointer}/type", f"Unknown node type {node.type!r}.{hint}", "unknown_type"))
-        return
-    if node.tool is None:
-        if node.type != "conditional":
-            problems.append(Problem(f"{pointer}/tool", f"Node {node.name!r} needs a tool.", "missing_key"))
-        elif node.config:
-            problems.append(
-                Problem(f"{pointer}/config", f"Node {node.name!r} has a config but no tool.", "unused_config")
-            )
-        return
-    tool = tools.find(node.tool)
-    if tool is None:
-        hint = nearest(node.tool.split("@")[0], tools.names()) or " GET /api/tools lists those there are."
-        problems.append(Problem(f"{pointer}/tool", f"There is no tool {node.tool!r}.{hint}", "unknown_tool"))
-        return
-    try:
-        tool.arguments(node.config)
-    except ValidationError as error:
-        for fault in error.errors(include_url=False):
-            where = "".join(f"/{escape(str(part))}" for part in fault["loc"])
-            known = (
-                nearest(str(fault["loc"][-1]), tool.parameters.model_fields)
-                if fault["type"] == "extra_forbidden"
-                else ""
-            )
-            detail = f"Tool {tool.reference!r}: {fault['msg']}.{known}"
-            problems.append(Problem(f"{pointer}/config{where}", detail, "invalid_config"))
-
-
 def _check_edge(edge: EdgeDefinition, pointer: str, names: Collection[str], problems: list[Problem]) -> None:
     _check_known(edge.from_node, f"{pointer}/from_node", names, problems)
     _check_known(edge.to_node, f"{pointer}/to_node", names, problems)
@@ -212,20 +206,7 @@ def _check_loop(loop: LoopDefinition, pointer: str, names: Collection[str], prob
 
 def _check_reducers(reducers: Mapping[str, str], problems: list[Problem]) -> None:
     for key, reducer in reducers.items():
-        pointer = f"/reducers/{escape(key)}"
-        if reducer in LATER_REDUCERS:
-            detail = f"Reducer {reducer!r} is not available yet; there are: {', '.join(REDUCERS)}."
-            problems.append(Problem(pointer, detail, "not_available"))
-        elif reducer not in REDUCERS:
+        if reducer not in REDUCERS:
             hint = nearest(reducer, REDUCERS) or f" There are: {', '.join(REDUCERS)}."
-            problems.append(Problem(pointer, f"Unknown reducer {reducer!r}.{hint}", "unknown_reducer"))
-
-
-def _check_input_schema(schema: dict[str, Any] | bool | None, problems: list[Problem]) -> None:
-    if schema is None:
-        return
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        where = "".join(f"/{escape(str(part))}" for part in error.absolute_path)
-        problems.append(Problem(f"/input_schema{where}", f"Not a JSON Schema: {error.message}.", "invalid_schema"))
+            detail = f"Unknown reducer {reducer!r}.{hint}"
+            problems.append(Problem(f"/reducers/{escape(key)}", detail, "unknown_reducer"))

@@ -11,10 +11,11 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from runtime.errors import Problem, escape
+from runtime.graph.cel import Expression, ExtraMissing, InvalidExpression, NoAnswer
+from runtime.graph.paths import MISSING, member
 
 MAX_DEPTH: Final = 16
 MAX_LEAVES: Final = 64
-MISSING: Final = object()
 
 Lookup = Callable[[str], Any]
 """Returns the value of a top-level state key, or `MISSING`."""
@@ -81,12 +82,8 @@ def _compile(source: Any, pointer: str, problems: list[Problem], leaves: _Budget
             return _all_of(tests) if word == "all" else _any_of(tests)
     if keys == {"not"}:
         return _negation(_compile(source["not"], f"{pointer}/not", problems, leaves, depth + 1))
-    if "expr" in keys:
-        detail = "CEL expressions ('expr') are not available yet; use {field, operator, value} with all/any/not."
-        problems.append(Problem(f"{pointer}/expr", detail, "not_available"))
-        return _never
     leaves.count += 1
-    return _compile_leaf(source, pointer, problems)
+    return (_compile_expression if "expr" in keys else _compile_leaf)(source, pointer, problems)
 
 
 def _all_of(tests: list[Test]) -> Test:
@@ -144,6 +141,45 @@ def _compile_leaf(source: Mapping[str, Any], pointer: str, problems: list[Proble
     return _leaf(str(field), str(word), source.get("value"))
 
 
+def _compile_expression(source: Mapping[str, Any], pointer: str, problems: list[Problem]) -> Test:
+    found = len(problems)
+    problems.extend(
+        Problem(f"{pointer}/{escape(key)}", f"Unknown key {key!r}; 'expr' stands alone.", "unknown_key")
+        for key in sorted(source.keys() - {"expr"})
+    )
+    text = source["expr"]
+    if not isinstance(text, str):
+        detail = f"'expr' is a CEL expression such as 'score > limit', got {_show(text)}."
+        problems.append(Problem(f"{pointer}/expr", detail, "invalid_expression"))
+        return _never
+    try:
+        expression = Expression(text)
+    except InvalidExpression as error:
+        problems.append(Problem(f"{pointer}/expr", str(error), "invalid_expression"))
+    except ExtraMissing as error:
+        problems.append(Problem(f"{pointer}/expr", str(error), "extra_missing"))
+    return _never if len(problems) > found else _expression(text, expression)
+
+
+def _expression(text: str, expression: Expression) -> Test:
+    def test(lookup: Lookup, operands: Operands) -> bool:
+        values = {name: lookup(name) for name in expression.names}
+        missing = [name for name, value in values.items() if value is MISSING]
+        shown = {name: summary(value) for name, value in values.items() if value is not MISSING}
+        seen: dict[str, Any] = {"expr": text, "operands": shown}
+        operands.append(seen)
+        if missing:
+            seen["missing"] = missing
+        try:
+            holds = not missing and expression.holds(values)
+        except NoAnswer as error:
+            raise ConditionError(f"{_show(text)} has no answer: {error}.", operands) from None
+        seen["holds"] = holds
+        return holds
+
+    return test
+
+
 def _leaf(field: str, word: str, expected: Any) -> Test:
     key, *path = field.split(".")
     compare = OPERATORS[word]
@@ -151,7 +187,7 @@ def _leaf(field: str, word: str, expected: Any) -> Test:
     def test(lookup: Lookup, operands: Operands) -> bool:
         actual = lookup(key)
         for part in path:
-            actual = _member(actual, part)
+            actual = member(actual, part)
         seen = {"field": field, "operator": word, "value": expected}
         operands.append(seen)
         if actual is MISSING:
@@ -168,14 +204,6 @@ def _leaf(field: str, word: str, expected: Any) -> Test:
         return holds
 
     return test
-
-
-def _member(value: Any, part: str) -> Any:
-    if isinstance(value, dict):
-        return value.get(part, MISSING)
-    if isinstance(value, list) and part.isascii() and part.isdigit() and len(part) <= 9 and int(part) < len(value):
-        return value[int(part)]
-    return MISSING
 
 
 def json_equal(left: Any, right: Any) -> bool:

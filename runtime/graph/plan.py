@@ -4,13 +4,27 @@ Immutable and shared by every run of the graph. Only reachable nodes take part: 
 run starts, so a plan leaves them out of every count.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypedDict
 
+from runtime.errors import Problem
 from runtime.graph.conditions import Test, compile_condition
-from runtime.graph.definition import GraphDefinition, JoinCount, LoopDefinition, NodeDefinition, RetryDefinition
+from runtime.graph.definition import (
+    MAX_NESTING,
+    ApprovalDefinition,
+    GraphDefinition,
+    JoinCount,
+    LoopDefinition,
+    NodeDefinition,
+    RetryDefinition,
+    WaitDefinition,
+)
 from runtime.graph.loops import LoopForest, find_loops
+from runtime.graph.losers import losers_of
+from runtime.ids import graph_id as id_of_version
+from runtime.ids import graph_version
+from runtime.json_values import canonical
 
 ROOT: Final = 0
 """Index of the scope that stands for the whole graph."""
@@ -46,12 +60,41 @@ class PlanLoop:
     fail_at_max: bool
 
 
+NodeKind = Literal["tool", "route", "wait", "approval", "graph", "map", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMap:
+    """How a `map` node goes over its items: a list, or the path of one."""
+
+    items: str | list[Any]
+    as_key: str
+    concurrency: int
+    collects: bool
+    into: str
+    until: Test | None
+    finish_on: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChild:
+    """The graph inside a `graph` or `map` node. `definition` is None for the one-node graph that a map over a tool is.
+
+    `input` and `output` are paths by key; None for everything.
+    """
+
+    plan: "Plan"
+    definition: GraphDefinition | None
+    input: Mapping[str, str] | None
+    output: Mapping[str, str] | None
+
+
 @dataclass(frozen=True, slots=True)
 class PlanNode:
     """One node.
 
     Attributes:
-        tool: `name` or `name@version`; None for a node that only routes.
+        tool: `name` or `name@version`; None for a node that calls none itself.
         takes_first: True where only the first edge that holds is taken.
         out: Out-edges for success in the order they are tested, without `default` and back-edges of a loop definition.
         default: Edges taken when none of `out` is.
@@ -59,10 +102,14 @@ class PlanNode:
         needs: Number of taken in-edges that let the node run; 0 for all decided and at least one taken.
         scope: Innermost scope the node lives in.
         enters: Scopes the node is the header of, outermost first.
+        mutex: Word that nodes share which never run at the same time.
+        losers: Nodes that this join cancels when it starts.
+        loses_to: Joins that cancel this node when they start.
     """
 
     index: int
     name: str
+    kind: NodeKind
     tool: str | None
     config: Mapping[str, Any]
     retry: RetryDefinition | None
@@ -79,6 +126,13 @@ class PlanNode:
     scope: int
     enters: tuple[int, ...]
     loop: PlanLoop | None
+    mutex: str | None = None
+    losers: tuple[int, ...] = ()
+    loses_to: tuple[int, ...] = ()
+    wait: WaitDefinition | None = None
+    approval: ApprovalDefinition | None = None
+    map: PlanMap | None = None
+    child: PlanChild | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +161,14 @@ class PlanScope:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A compiled graph. `undecided[n]` is the number of forward in-edges of node n that reachable nodes decide."""
+    """A compiled graph.
+
+    Attributes:
+        undecided: Number of forward in-edges, by node, that reachable nodes decide.
+        final: Nodes that run, one after another, when everything else has ended.
+        mutexes: The nodes that share a word, by word.
+        nesting: How deep graphs nest inside.
+    """
 
     graph_id: str
     name: str
@@ -120,6 +181,17 @@ class Plan:
     max_steps: int
     timeout_s: float
     index_of: Mapping[str, int]
+    final: tuple[int, ...] = ()
+    mutexes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    nesting: int = 0
+
+
+GraphSource = Callable[[str], tuple[GraphDefinition, Plan]]
+"""Returns a stored graph by its id; one that was judged to exist."""
+
+
+def _no_graphs(wanted: str) -> tuple[GraphDefinition, Plan]:
+    raise ValueError(f"graph {wanted!r} is not known")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +250,20 @@ def first_routers(definition: GraphDefinition, shape: Topology) -> frozenset[int
     return frozenset(i for i, node in enumerate(definition.nodes) if takes_first(node, node.name in conditional))
 
 
-def compile_plan(definition: GraphDefinition, graph_id: str, shape: Topology | None = None) -> Plan:
-    """Compile a definition that the verdict accepted; `shape` spares analysing it again."""
+def compile_plan(
+    definition: GraphDefinition,
+    graph_id: str,
+    shape: Topology | None = None,
+    graphs: GraphSource = _no_graphs,
+) -> Plan:
+    """Compile a definition that the verdict accepted.
+
+    Args:
+        definition: The graph.
+        graph_id: Its id, by which workers are shared.
+        shape: Spares analysing the definition again.
+        graphs: Where the graphs are that it refers to.
+    """
     shape = shape or topology(definition)
     leaving: list[list[int]] = [[] for _ in definition.nodes]
     arriving: list[list[int]] = [[] for _ in definition.nodes]
@@ -194,8 +278,16 @@ def compile_plan(definition: GraphDefinition, graph_id: str, shape: Topology | N
     headed: dict[int, list[int]] = {}
     for scope in scopes[1:]:
         headed.setdefault(scope.header, []).append(scope.index)
+    losers = losers_of(definition, shape.arcs, [edge.back_to is not None for edge in edges], chains)
+    loses_to: dict[int, list[int]] = {}
+    for join, lost in losers.items():
+        for index in lost:
+            loses_to.setdefault(index, []).append(join)
+    mutexes: dict[str, list[int]] = {}
     nodes = []
     for index, node in enumerate(definition.nodes):
+        if node.mutex is not None:
+            mutexes.setdefault(node.mutex, []).append(index)
         loop = None
         if index in loops and index in reachable:
             loop = _loop(definition.loops[loops[index]], edges[shape.loop_arc[loops[index]]])
@@ -203,6 +295,7 @@ def compile_plan(definition: GraphDefinition, graph_id: str, shape: Topology | N
             PlanNode(
                 index=index,
                 name=node.name,
+                kind=kind_of(node),
                 tool=node.tool,
                 config=dict(node.config),
                 retry=node.retry,
@@ -215,6 +308,13 @@ def compile_plan(definition: GraphDefinition, graph_id: str, shape: Topology | N
                 scope=chains[index][0],
                 enters=tuple(headed.get(index, ())),
                 loop=loop,
+                mutex=node.mutex,
+                losers=losers.get(index, ()),
+                loses_to=tuple(loses_to.get(index, ())),
+                wait=node.wait,
+                approval=node.approval,
+                map=_map(node),
+                child=_child(node, definition, graph_id, graphs),
                 **_routes(definition, node, leaving[index], loop),
             )
         )
@@ -230,7 +330,93 @@ def compile_plan(definition: GraphDefinition, graph_id: str, shape: Topology | N
         max_steps=definition.limits.max_steps,
         timeout_s=definition.limits.timeout_s,
         index_of=dict(shape.index_of),
+        final=tuple(shape.index_of[name] for name in definition.finally_),
+        mutexes={word: tuple(sharing) for word, sharing in mutexes.items() if len(sharing) > 1},
+        nesting=max((_nesting(node) for node in nodes), default=0),
     )
+
+
+def kind_of(node: NodeDefinition) -> NodeKind:
+    """Return what a step of the node does. `standard`, `conditional` and `loop` only say what a node is for."""
+    match node.type:
+        case "wait" | "approval" | "graph" | "map" | "end" as kind:
+            return kind
+        case _:
+            return "route" if node.tool is None else "tool"
+
+
+def references(source: Mapping[str, Any]) -> set[str]:
+    """Return the ids of the stored graphs that a graph, as it came from JSON, refers to; at any depth of inline ones."""
+    found: set[str] = set()
+    pending: list[tuple[Any, int]] = [(source, 0)]
+    while pending:
+        graph, depth = pending.pop()
+        nodes = graph.get("nodes") if isinstance(graph, Mapping) else None
+        for node in nodes if isinstance(nodes, list) and depth <= MAX_NESTING else ():
+            inner = node.get("graph") if isinstance(node, Mapping) else None
+            if isinstance(inner, str):
+                found.add(inner)
+            elif inner is not None:
+                pending.append((inner, depth + 1))
+    return found
+
+
+def _nesting(node: PlanNode) -> int:
+    if node.child is None or node.child.definition is None:
+        return 0
+    return 1 + node.child.plan.nesting
+
+
+def inline_id(definition: Mapping[str, Any]) -> str:
+    """Return the id of a graph that is written inside another one."""
+    return id_of_version(graph_version(canonical(definition)))
+
+
+def _test(condition: Mapping[str, Any]) -> Test:
+    """Compile a condition that the verdict accepted.
+
+    Raises:
+        ValueError: It cannot be compiled now, for instance because the package that it needs is gone.
+    """
+    problems: list[Problem] = []
+    test = compile_condition(condition, "", problems)
+    if test is None:
+        raise ValueError("; ".join(problem.detail for problem in problems))
+    return test
+
+
+def _map(node: NodeDefinition) -> PlanMap | None:
+    if node.map is None:
+        return None
+    return PlanMap(
+        items=node.map.items,
+        as_key=node.map.as_,
+        concurrency=node.map.concurrency,
+        collects=node.map.mode == "collect",
+        into=node.map.into or node.name,
+        until=None if node.map.until is None else _test(node.map.until),
+        finish_on=node.map.finish_on,
+    )
+
+
+def _child(node: NodeDefinition, around: GraphDefinition, graph_id: str, graphs: GraphSource) -> PlanChild | None:
+    """Compile the graph inside a node; for a map over a tool that is a graph of this one node."""
+    definition: GraphDefinition | None
+    if isinstance(node.graph, str):
+        definition, plan = graphs(node.graph)
+    elif node.graph is not None:
+        definition = GraphDefinition.model_validate(node.graph)
+        plan = compile_plan(definition, inline_id(node.graph), graphs=graphs)
+    elif node.map is not None:
+        definition = None
+        item = NodeDefinition(
+            name=node.name, tool=node.tool, config=node.config, retry=node.retry, timeout_s=node.timeout_s
+        )
+        single = GraphDefinition(name=node.name, nodes=[item], entry_point=node.name, limits=around.limits)
+        plan = compile_plan(single, f"{graph_id}#{node.name}")
+    else:
+        return None
+    return PlanChild(plan, definition, node.input, node.output)
 
 
 def _scopes(
@@ -285,7 +471,7 @@ def _edges(
                 index=index,
                 source=source,
                 target=target,
-                test=None if condition is None else compile_condition(condition, "", []),
+                test=None if condition is None else _test(condition),
                 scope=next(scope for scope in chains[source] if scope in chains[target]),
                 back_to=back_to.get(index),
                 exits=tuple(scope for scope in chains[source] if scope not in chains[target]),
@@ -295,9 +481,9 @@ def _edges(
 
 
 def _loop(definition: LoopDefinition, back_edge: PlanEdge) -> PlanLoop:
-    test = compile_condition(definition.condition, "", [])
-    if test is None or back_edge.back_to is None:
+    if back_edge.back_to is None:
         raise ValueError(f"the loop on {definition.node!r} did not pass the verdict")
+    test = _test(definition.condition)
     return PlanLoop(back_edge.back_to, back_edge.index, test, definition.max_iterations, definition.on_max == "fail")
 
 

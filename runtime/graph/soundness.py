@@ -13,7 +13,7 @@ from runtime.graph.plan import Topology, first_routers, join_count
 
 def unsound(definition: GraphDefinition, shape: Topology) -> list[Problem]:
     """Return every reason why no run of the graph could be trusted to end."""
-    problems = [*_route_problems(definition)]
+    problems = [*_route_problems(definition), *_end_problems(definition), *_final_problems(definition)]
     cycles = [*_cycle_problems(definition, shape)]
     if not cycles:
         problems += _join_problems(definition, shape)
@@ -44,6 +44,36 @@ def _route_problems(definition: GraphDefinition) -> Iterator[Problem]:
             detail = f"Node {loop.node!r} already has a loop definition."
             yield Problem(f"/loops/{index}/node", detail, "two_loops")
         seen.add(loop.node)
+
+
+def _end_problems(definition: GraphDefinition) -> Iterator[Problem]:
+    ends = {node.name for node in definition.nodes if node.type == "end"}
+    for index, edge in enumerate(definition.edges):
+        if edge.from_node in ends:
+            detail = f"Node {edge.from_node!r} is of type end: nothing comes after it."
+            yield Problem(f"/edges/{index}/from_node", detail, "edge_from_end")
+    for index, loop in enumerate(definition.loops):
+        if loop.node in ends:
+            detail = f"Node {loop.node!r} is of type end: nothing comes after it."
+            yield Problem(f"/loops/{index}/node", detail, "edge_from_end")
+
+
+def _final_problems(definition: GraphDefinition) -> Iterator[Problem]:
+    tied = {name for edge in definition.edges for name in (edge.from_node, edge.to_node)}
+    tied |= {loop.node for loop in definition.loops} | {definition.entry_point}
+    types = {node.name: node.type for node in definition.nodes}
+    seen: set[str] = set()
+    for index, name in enumerate(definition.finally_):
+        pointer = f"/finally/{index}"
+        if name in tied:
+            detail = f"Node {name!r} runs at the end: it cannot be the entry point or have edges or a loop as well."
+            yield Problem(pointer, detail, "finally_with_edges")
+        if types[name] in ("wait", "approval", "end"):
+            detail = f"Node {name!r} is of type {types[name]}; at the end only nodes run that do work: a tool, a graph or a map."
+            yield Problem(pointer, detail, "finally_type")
+        if name in seen:
+            yield Problem(pointer, f"Node {name!r} is in the list already.", "duplicate_name")
+        seen.add(name)
 
 
 def _cycle_problems(definition: GraphDefinition, shape: Topology) -> Iterator[Problem]:

@@ -47,24 +47,65 @@ class Stopped(Struct, frozen=True):
 
 
 class AttemptEnded(Struct, frozen=True):
-    """An attempt of a step ended, one way or the other."""
+    """An attempt of a step ended, one way or the other. `path` is that of the step's frame, here and below."""
 
     node: int
     iteration: int
     attempt: int
     outcome: Succeeded | Failed | Stopped
     duration_ms: float
+    path: str = ""
 
 
-class RetryDue(Struct, frozen=True):
-    """The wait before the step's next attempt is over."""
+class TimerDue(Struct, frozen=True):
+    """What the step waits for has come: its next attempt, the end of its wait, or its time-out."""
 
     node: int
     iteration: int
+    path: str = ""
 
 
 class Cancel(Struct, frozen=True):
     """End the run without starting anything further."""
+
+
+class Pause(Struct, frozen=True):
+    """Start nothing until `Resume`."""
+
+
+class Resume(Struct, frozen=True):
+    """Go on after a `Pause`."""
+
+
+class Retry(Struct, frozen=True):
+    """Go on with a run that failed, or was out of time."""
+
+
+class Fork(Struct, frozen=True):
+    """Begin a new run with the records of another one: next comes the step of `node`, with `update` over its input."""
+
+    source_run_id: str
+    source_seq: int
+    path: str
+    node: str
+    iteration: int
+    update: Mapping[str, Any] | None
+
+
+class SendSignal(Struct, frozen=True):
+    """Hand a signal to whoever waits for one of that name, or will."""
+
+    id: str
+    name: str
+    data: Any
+
+
+class Answer(Struct, frozen=True):
+    """Answer the question with that id."""
+
+    approval: str
+    answer: Any
+    by: str | None
 
 
 class DeadlinePassed(Struct, frozen=True):
@@ -80,6 +121,7 @@ class WriteLog(Struct, frozen=True):
     level: Level
     message: str
     fields: Mapping[str, Any]
+    path: str = ""
 
 
 class DropLogs(Struct, frozen=True):
@@ -88,4 +130,5 @@ class DropLogs(Struct, frozen=True):
     count: int
 
 
-Message = Submit | Start | Recover | AttemptEnded | RetryDue | Cancel | DeadlinePassed | WriteLog | DropLogs
+Command = Cancel | Pause | Resume | Retry | Fork | SendSignal | Answer
+Message = Submit | Start | Recover | AttemptEnded | TimerDue | DeadlinePassed | WriteLog | DropLogs | Command

@@ -16,6 +16,8 @@ from msgspec import UNSET, Struct, UnsetType
 Level = Literal["debug", "info", "warning", "error"]
 Handling = Literal["route", "continue", "fail_run"]
 DeadReason = Literal["condition", "not_first", "default_unused", "loop_goes_on", "succeeded", "failed"]
+CancelReason = Literal["join", "timeout", "map"]
+StoppingReason = Literal["item_failed", "until", "signal"]
 
 
 class RunStatus(StrEnum):
@@ -57,6 +59,9 @@ class Record(Struct, kw_only=True, tag_field="event", tag=_event_name):
     """Base of all records. `seq` and `timestamp` are given when a record is emitted.
 
     Keys with the value `UNSET` do not appear in the JSON.
+
+    Attributes:
+        path: The sub-graph or map item that the record is about, such as `pay#1` or `each#1[3]/pay#2`; unset at the top.
     """
 
     terminal: ClassVar[RunStatus | None] = None
@@ -65,6 +70,7 @@ class Record(Struct, kw_only=True, tag_field="event", tag=_event_name):
     timestamp: datetime | UnsetType = UNSET
     level: Level = "info"
     run_id: str = ""
+    path: str | UnsetType = UNSET
 
     @property
     def event(self) -> str:
@@ -100,7 +106,7 @@ class RunRecovered(Record, kw_only=True):
     """The run's actor is about to be rebuilt from the journal: after a restart of the process, or a crash of the actor."""
 
     level: Level = "warning"
-    cause: Literal["restart", "crash"]
+    cause: Literal["restart", "crash", "tools_back"]
     detail: str | UnsetType = UNSET
 
 
@@ -129,6 +135,49 @@ class RunFailing(Record, kw_only=True):
     error: Failure
     node: str | UnsetType = UNSET
     iteration: int | UnsetType = UNSET
+
+
+class RunPaused(Record, kw_only=True):
+    """Nothing starts after this record until `run_resumed`; running attempts go on to their end."""
+
+
+class RunResumed(Record, kw_only=True):
+    """The run goes on."""
+
+
+class RunRetried(Record, kw_only=True):
+    """The run that had ended goes on with the steps that failed or were stopped, until `deadline` at the latest."""
+
+    deadline: datetime
+
+
+class RunForked(Record, kw_only=True):
+    """The run begins here: the records before this one were taken over from another run.
+
+    `node` and `iteration` name the step that is to run next, with `update` put over its input.
+    """
+
+    source_run_id: str
+    source_seq: int
+    node: str
+    iteration: int
+    deadline: datetime
+    update: dict[str, Any] | UnsetType = UNSET
+
+
+class RunFinishing(Record, kw_only=True):
+    """Nothing is left to do but the `finally` nodes; then the run, or the sub-graph at `path`, ends as `status`."""
+
+    status: RunStatus
+    error: Failure | UnsetType = UNSET
+
+
+class SignalReceived(Record, kw_only=True):
+    """A signal came in; it is kept until a node takes it."""
+
+    id: str
+    name: str
+    data: Any = UNSET
 
 
 class RunCompleted(Record, kw_only=True):
@@ -180,11 +229,18 @@ class RunDeadLettered(Record, kw_only=True):
 
 
 class StepStarted(StepRecord, kw_only=True):
-    """An attempt of a step began. A node without a tool starts and completes at once."""
+    """An attempt of a step began. A node that only routes starts and completes at once.
+
+    `graph` is the id of the sub-graph that a `graph` node runs, or a `map` node for each of its `items`; `due` is when such a
+    step is out of time.
+    """
 
     attempt: int = 1
     tool: str | UnsetType = UNSET
     recovered: bool | UnsetType = UNSET
+    graph: str | UnsetType = UNSET
+    items: int | UnsetType = UNSET
+    due: datetime | UnsetType = UNSET
 
 
 class StepCompleted(StepRecord, kw_only=True):
@@ -218,7 +274,7 @@ class StepFailed(StepRecord, kw_only=True):
 
 
 class StepCancelled(StepRecord, kw_only=True):
-    """An attempt, or the wait for the next one, was ended because the run is ending."""
+    """A step was ended because the run is ending, or goes on without it; in the latter case its out-edges are dead."""
 
     level: Level = "warning"
     attempt: int
@@ -226,11 +282,99 @@ class StepCancelled(StepRecord, kw_only=True):
     abandoned: bool | UnsetType = UNSET
 
 
+class StepCancelRequested(StepRecord, kw_only=True):
+    """The run goes on without this step: what it has running is being stopped.
+
+    `join`: the join it leads to needs no more; `timeout`: its time is up; `map`: the map around it needs no more.
+    """
+
+    level: Level = "warning"
+    reason: CancelReason
+
+
 class StepSkipped(StepRecord, kw_only=True):
     """The node does not run in this iteration: too few of its in-edges were taken. Its own out-edges are dead."""
 
     level: Level = "debug"
     reason: str
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+class StepWaiting(StepRecord, kw_only=True):
+    """A `wait` node waits: until an instant, or for a signal, with `until` as its time-out."""
+
+    until: datetime | UnsetType = UNSET
+    signal: str | UnsetType = UNSET
+
+
+class SignalDelivered(StepRecord, kw_only=True):
+    """The node took the signal with that id."""
+
+    id: str
+
+
+class ApprovalRequested(StepRecord, kw_only=True):
+    """An `approval` node waits for an answer to `prompt`, until `due` at the latest."""
+
+    approval: str
+    prompt: str
+    answer_schema: dict[str, Any] | bool | UnsetType = UNSET
+    due: datetime | UnsetType = UNSET
+
+
+class ApprovalAnswered(StepRecord, kw_only=True):
+    """The answer, which is final; `timed_out` marks the one that the graph gives when nobody does."""
+
+    answer: Any
+    by: str | UnsetType = UNSET
+    timed_out: bool | UnsetType = UNSET
+
+
+# --- maps and ends ----------------------------------------------------------------------------------------------------
+
+
+class ItemRecord(StepRecord, kw_only=True):
+    """Base of the records about one item of a `map` node, numbered from 0."""
+
+    item: int
+
+
+class ItemStarted(ItemRecord, kw_only=True):
+    """The item's graph or tool begins."""
+
+    level: Level = "debug"
+
+
+class ItemCompleted(ItemRecord, kw_only=True):
+    """The item has a result."""
+
+    level: Level = "debug"
+
+
+class ItemFailed(ItemRecord, kw_only=True):
+    """The item has none."""
+
+    level: Level = "warning"
+    error: Failure
+
+
+class ItemCancelled(ItemRecord, kw_only=True):
+    """The item was stopped, because the map needs it no more or the run is ending."""
+
+    level: Level = "debug"
+
+
+class MapStopping(StepRecord, kw_only=True):
+    """No further item of the map starts, and those that run are being stopped."""
+
+    reason: StoppingReason
+    operands: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class EndReached(StepRecord, kw_only=True):
+    """An `end` node ends the run, or the sub-graph it stands in; what else runs there is being stopped."""
 
 
 # --- edges and loops --------------------------------------------------------------------------------------------------
@@ -315,6 +459,12 @@ AnyRecord = (
     | RunCancelRequested
     | RunDeadlinePassed
     | RunFailing
+    | RunPaused
+    | RunResumed
+    | RunRetried
+    | RunForked
+    | RunFinishing
+    | SignalReceived
     | RunCompleted
     | RunFailed
     | RunCancelled
@@ -325,7 +475,18 @@ AnyRecord = (
     | StepRetrying
     | StepFailed
     | StepCancelled
+    | StepCancelRequested
     | StepSkipped
+    | StepWaiting
+    | SignalDelivered
+    | ApprovalRequested
+    | ApprovalAnswered
+    | ItemStarted
+    | ItemCompleted
+    | ItemFailed
+    | ItemCancelled
+    | MapStopping
+    | EndReached
     | EdgeTaken
     | EdgeDead
     | RouteUnmatched

@@ -1,201 +1,108 @@
-"""When a node starts, is skipped, tries again, or has failed for good."""
+"""When a node starts, and when it is skipped."""
 
 from datetime import timedelta
 
 from msgspec import UNSET
 
 from runtime.graph.plan import PlanNode
-from runtime.run.apply import arrived, skipped_loops
-from runtime.run.decision import Decision
-from runtime.run.messages import AttemptEnded, Failed, Stopped, Succeeded
-from runtime.run.model import NodeStatus, Step
-from runtime.run.records import (
-    Failure,
-    Handling,
-    StepCancelled,
-    StepCompleted,
-    StepFailed,
-    StepRetrying,
-    StepSkipped,
-    StepStarted,
-)
-from runtime.run.routing import route_error, route_success
-from runtime.run.state import StateError
+from runtime.run import inside, maps, waits
+from runtime.run.decision import Turn
+from runtime.run.joins import is_locked, is_ready, is_ruled_out, lost_to, why_not
+from runtime.run.messages import Failed
+from runtime.run.model import NodeStatus
+from runtime.run.outcomes import complete, fail, follow_dead_edges, request_cancel
+from runtime.run.records import EndReached, Failure, StepSkipped, StepStarted
+from runtime.run.state import StateError, View
+from runtime.run.tokens import arrived, skipped_loops
 
 
-def settle(decision: Decision, index: int) -> None:
+def settle(turn: Turn, index: int) -> None:
     """Start a node, or skip it, if its in-edges allow or rule out that it runs."""
-    run = decision.run
-    if run.nodes[index] is not NodeStatus.IDLE or run.is_stopping:
+    frame = turn.frame
+    if frame.nodes[index] is not NodeStatus.IDLE or frame.is_stopping:
         return
-    node = run.plan.nodes[index]
-    taken, undecided = run.taken[index], run.undecided[index]
-    if (taken >= node.needs) if node.needs else (taken and not undecided):
-        start(decision, index)
-    elif not undecided:
-        reason = f"{taken} of {node.needs} needed edges were taken" if taken else "no edge to it was taken"
-        decision.emit(StepSkipped(node=node.name, iteration=run.iteration(index), reason=reason))
-        decision.touched.update(run.plan.scopes[node.scope].chain)
-        for out in node.all_out:
-            edge = run.plan.edges[out]
-            if not edge.exits and edge.back_to is None:
-                decision.pending.append(edge.target)
-        for scope in skipped_loops(run, index):
-            decision.pending.extend(run.plan.edges[out].target for out in run.plan.scopes[scope].exit_edges)
+    node = turn.node(index)
+    if node.loses_to and frame.taken[index] and lost_to(frame, index) is not None:
+        skip(turn, index)
+    elif is_ready(frame, index):
+        if node.mutex is None or not is_locked(frame, index):
+            start(turn, index)
+    elif is_ruled_out(frame, index):
+        skip(turn, index)
 
 
-def start(decision: Decision, index: int) -> None:
+def skip(turn: Turn, index: int) -> None:
+    """Pass a node over; what only it leads to will be as well."""
+    frame = turn.frame
+    node = turn.node(index)
+    turn.emit(StepSkipped(node=node.name, iteration=frame.iteration(index), reason=why_not(frame, index)))
+    follow_dead_edges(turn, node)
+    for scope in skipped_loops(frame, index):
+        turn.pending.extend(frame.plan.edges[out].target for out in frame.plan.scopes[scope].exit_edges)
+
+
+def start(turn: Turn, index: int) -> None:
     """Start the first attempt of a node's step."""
-    run = decision.run
-    node = run.plan.nodes[index]
+    frame, run = turn.frame, turn.run
+    node = turn.node(index)
     if run.steps >= run.plan.max_steps:
-        decision.fail_run(
-            "STEP_LIMIT", f"The run may take at most {run.plan.max_steps} steps (limits.max_steps).", node
-        )
+        turn.fail("STEP_LIMIT", f"The run may take at most {run.plan.max_steps} steps (limits.max_steps).", node)
         return
-    views = arrived(run, index)
-    if len(views) > 1:
-        try:
-            run.state.check_join(views, run.seq + 1)
-        except StateError as error:
-            _fail(decision, node, run.iteration(index), 0, Failed(Failure(error.code, error.message)), 0.0)
-            return
-    iteration = run.iteration(index)
-    tool = run.policies[index].tool
-    decision.emit(StepStarted(node=node.name, iteration=iteration, tool=UNSET if tool is None else tool))
-    if tool is None:
-        decision.emit(StepCompleted(node=node.name, iteration=iteration, update={}))
-        _ended(decision, node)
-        route_success(decision, node)
-
-
-def restart(decision: Decision, step: Step, *, recovered: bool = False) -> None:
-    """Start the next attempt of an active step."""
-    node = decision.node(step.node)
-    decision.emit(
-        StepStarted(
-            node=node.name,
-            iteration=step.iteration,
-            attempt=step.attempt + 1,
-            tool=decision.run.policies[step.node].tool or UNSET,
-            recovered=True if recovered else UNSET,
-        )
-    )
-
-
-def attempt_ended(decision: Decision, message: AttemptEnded) -> None:
-    """Take in the outcome of an attempt. One that is not current any more changes nothing."""
-    run = decision.run
-    step = run.active.get(message.node)
-    if step is None or (step.iteration, step.attempt) != (message.iteration, message.attempt) or step.retry_due:
+    iteration = frame.iteration(index)
+    tool = frame.policies[index].tool if node.child is None else None
+    started = StepStarted(node=node.name, iteration=iteration, tool=UNSET if tool is None else tool)
+    try:
+        _check_start(turn, node, started)
+    except (StateError, inside.InsideError) as error:
+        fail(turn, node, iteration, 0, Failed(Failure(error.code, error.message)), 0.0)
         return
-    node = decision.node(message.node)
-    outcome = message.outcome
-    if isinstance(outcome, Succeeded):
-        try:
-            run.state.check(step.view, outcome.update)
-        except StateError as error:
-            outcome = Failed(Failure(error.code, error.message), retryable=False)
-    match outcome:
-        case Succeeded(update):
-            decision.emit(
-                StepCompleted(
-                    node=node.name,
-                    iteration=step.iteration,
-                    attempt=step.attempt,
-                    duration_ms=message.duration_ms,
-                    update=dict(update),
-                )
-            )
-            _ended(decision, node)
-            if not run.is_stopping:
-                route_success(decision, node)
-        case Stopped(abandoned):
-            cancel_step(decision, step, message.duration_ms, abandoned=abandoned)
-        case Failed():
-            delay_s = _retry_delay(decision, step, outcome)
-            if delay_s is None:
-                _fail(decision, node, step.iteration, step.attempt, outcome, message.duration_ms)
-                return
-            decision.emit(
-                StepRetrying(
-                    node=node.name,
-                    iteration=step.iteration,
-                    attempt=step.attempt,
-                    error=outcome.error,
-                    duration_ms=message.duration_ms,
-                    delay_ms=delay_s * 1000,
-                    due=decision.at + timedelta(seconds=delay_s),
-                )
-            )
+    turn.emit(started)
+    if node.losers:
+        _cancel_losers(turn, node)
+    match node.kind:
+        case "route":
+            complete(turn, frame.active[index], {})
+        case "end":
+            complete(turn, frame.active[index], {})
+            turn.emit(EndReached(node=node.name, iteration=iteration))
+            turn.stop_inside()
+        case "wait" | "approval":
+            waits.begin(turn, frame.active[index])
+        case "graph":
+            turn.decision.turn(frame.active[index].frame or frame)
+        case "map":
+            maps.go_on(turn, frame.active[index])
 
 
-def lose(decision: Decision, step: Step) -> None:
-    """Go on with a step whose attempt a crash interrupted, as the effect of its tool allows."""
-    if decision.run.policies[step.node].reruns:
-        restart(decision, step, recovered=True)
+def _check_start(turn: Turn, node: PlanNode, started: StepStarted) -> None:
+    """Raise the reason why a step cannot begin; note what it begins with."""
+    frame = turn.frame
+    views = arrived(frame, node.index)
+    number = turn.run.seq + 1
+    if len(views) > 1 and not frame.is_final(node.index):
+        frame.state.check_join(views, number)
+    if node.child is None and node.wait is None:
         return
-    message = (
-        "The process stopped during the attempt, and the tool must not run twice; whether it took effect is not known."
-    )
-    outcome = Failed(Failure("OUTCOME_UNKNOWN", message), retryable=False)
-    _fail(decision, decision.node(step.node), step.iteration, step.attempt, outcome, 0.0)
+    is_final = frame.is_final(node.index)
+    view: View = frame.state.current(frame.plan.index_of, number) if is_final else frame.state.merge(views, number)
+    if node.wait is not None:
+        waits.check(node.wait, view)
+    if node.child is None:
+        return
+    started.graph = UNSET if node.child.definition is None else node.child.plan.graph_id
+    timeout_s = frame.policies[node.index].timeout_s
+    started.due = UNSET if timeout_s is None else turn.at + timedelta(seconds=timeout_s)
+    if node.map is not None:
+        started.items = len(inside.items_of(node.map, view))
+    else:
+        inside.check_input(node.child, inside.child_input(node.child, view))
 
 
-def cancel_step(decision: Decision, step: Step, duration_ms: float, *, abandoned: bool = False) -> None:
-    """End an active step because the run is ending."""
-    node = decision.node(step.node)
-    decision.emit(
-        StepCancelled(
-            node=node.name,
-            iteration=step.iteration,
-            attempt=step.attempt,
-            duration_ms=duration_ms,
-            abandoned=True if abandoned else UNSET,
-        )
-    )
-    _ended(decision, node)
-
-
-def _retry_delay(decision: Decision, step: Step, outcome: Failed) -> float | None:
-    """Return the seconds to wait before the next attempt, or None if there is none.
-
-    Exponential back-off with full jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
-    """
-    policy = decision.run.policies[step.node]
-    retry = policy.retry
-    if decision.run.is_stopping or not outcome.retryable or step.failures + 1 >= policy.max_attempts:
-        return None
-    if retry.retry_on is not None and outcome.error.code not in retry.retry_on:
-        return None
-    delay = min(retry.max_s, retry.initial_s * retry.factor**step.failures)
-    if retry.jitter == "full":
-        delay *= decision.chance
-    waited = (decision.at - step.first_started).total_seconds()
-    return None if retry.budget_s is not None and waited + delay > retry.budget_s else delay
-
-
-def _fail(
-    decision: Decision, node: PlanNode, iteration: int, attempt: int, outcome: Failed, duration_ms: float
-) -> None:
-    handled: Handling = "fail_run" if decision.run.is_stopping else node.on_error
-    decision.emit(
-        StepFailed(
-            node=node.name,
-            iteration=iteration,
-            attempt=attempt,
-            error=outcome.error,
-            duration_ms=duration_ms,
-            handled=handled,
-            abandoned=True if outcome.abandoned else UNSET,
-        )
-    )
-    _ended(decision, node)
-    if handled == "continue":
-        route_success(decision, node)
-    elif handled == "fail_run" or not route_error(decision, node):
-        decision.fail_run(outcome.error.code, outcome.error.message, node)
-
-
-def _ended(decision: Decision, node: PlanNode) -> None:
-    decision.touched.update(decision.run.plan.scopes[node.scope].chain)
+def _cancel_losers(turn: Turn, join: PlanNode) -> None:
+    frame = turn.frame
+    for index in join.losers:
+        step = frame.active.get(index)
+        if step is not None:
+            request_cancel(turn, step, "join")
+        turn.touched.update(frame.plan.scopes[turn.node(index).scope].chain)
+        turn.pending.append(index)

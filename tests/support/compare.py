@@ -2,27 +2,38 @@
 
 from typing import Any
 
-from runtime.run.model import Run, Step
+from runtime.run.model import Frame, Run, Step
 from runtime.run.state import Lineage, View, Write
 
 
 def assert_same_run(left: Run, right: Run) -> None:
     """Compare every field, views and the ancestry of every write included."""
-    seen: dict[int, int] = {}
-    for name in Run.__dataclass_fields__:
+    assert _same_frame(left, right, {}) == ""
+
+
+def _same_frame(left: Frame, right: Frame, seen: dict[int, int]) -> str:
+    """Return the name of the field that differs, if one does; frames may refer to each other."""
+    if id(left) in seen:
+        return "" if seen[id(left)] == id(right) else "frame"
+    seen[id(left)] = id(right)
+    for name in type(left).__dataclass_fields__:
         ours, theirs = getattr(left, name), getattr(right, name)
         if name in ("plan", "policies"):
-            assert ours is theirs, name
+            same = ours is theirs
         elif name == "state":
-            assert _same(ours._newest, theirs._newest, seen), "the newest writes"
-            assert ours._reducers == theirs._reducers
+            same = _same(ours._newest, theirs._newest, seen) and ours._reducers == theirs._reducers
         else:
-            assert _same(ours, theirs, seen), f"{name}: {ours!r} is not {theirs!r}"
+            same = _same(ours, theirs, seen)
+        if not same:
+            return f"{left.path} {name}"
+    return ""
 
 
 def _same(left: Any, right: Any, seen: dict[int, int]) -> bool:
     if type(left) is not type(right):
         return False
+    if isinstance(left, Frame):
+        return not _same_frame(left, right, seen)
     if isinstance(left, Write):
         plain = (left.value, left.writer, left.size) == (right.value, right.writer, right.size)
         return plain and _same_lineage(left.lineage, right.lineage, seen)

@@ -20,11 +20,11 @@ from runtime.run.messages import (
     Failed,
     Message,
     Recover,
-    RetryDue,
     Start,
     Stopped,
     Submit,
     Succeeded,
+    TimerDue,
 )
 from runtime.run.model import Run, StepPolicy, new_run
 from runtime.run.records import (
@@ -150,7 +150,7 @@ class Driver:
         index = self.plan.index_of[name]
         timer = self.timers[index]
         self.now = max(self.now, timer.due)
-        return self.send(RetryDue(index, timer.iteration))
+        return self.send(TimerDue(index, timer.iteration))
 
     def crash(self) -> None:
         """Forget the run, rebuild it from its records, check that it is the same, and recover it."""

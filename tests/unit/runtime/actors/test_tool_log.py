@@ -33,7 +33,7 @@ def sent() -> list[Message]:
 
 @pytest.fixture
 async def log(sent: list[Message], clock: Clock) -> StepLog:
-    return StepLog(sent.append, LogBudget(clock), Home(), (3, 2, 1))
+    return StepLog(sent.append, LogBudget(clock), Home(), (3, 2, 1, ""))
 
 
 def only(sent: list[Message]) -> WriteLog:
@@ -132,7 +132,7 @@ async def test_lines_from_many_threads_all_arrive_in_the_event_loop(sent: list[M
         threads.add(threading.get_ident())
         sent.append(message)
 
-    log = StepLog(send, LogBudget(clock), home, (0, 1, 1))
+    log = StepLog(send, LogBudget(clock), home, (0, 1, 1, ""))
 
     def write(worker: int) -> None:
         for number in range(50):

@@ -219,7 +219,6 @@ def test_an_error_inside_a_combination_is_never_swallowed() -> None:
         ({"any": {}}, "/any", "invalid_condition"),
         ({"all": [YES, 3]}, "/all/1", "invalid_condition"),
         ({"not": None}, "/not", "invalid_condition"),
-        ({"expr": "x > 1"}, "/expr", "not_available"),
         ({"operator": "==", "value": 1}, "", "missing_key"),
         ({"field": "x", "value": 1}, "", "missing_key"),
         ({"field": "x", "operator": "=="}, "", "missing_key"),
@@ -261,7 +260,7 @@ def test_all_faults_of_a_condition_are_found() -> None:
     assert faults(source) == {
         ("/c/all/0/field", "invalid_field"),
         ("/c/all/0/operator", "unknown_operator"),
-        ("/c/all/1/not/expr", "not_available"),
+        ("/c/all/1/not/expr", "invalid_expression"),
         ("/c/all/2/any", "invalid_condition"),
     }
 

@@ -201,38 +201,17 @@ def test_every_fault_of_a_config_is_found_against_the_tools_parameters() -> None
     assert found(with_node(tool="threshold", config={"limit": 3})) == set()
 
 
-@pytest.mark.parametrize("kind", ["approval", "wait", "graph", "map"])
-def test_node_types_that_come_later_are_refused_as_not_available(kind: str) -> None:
-    problem = only(with_node(type=kind))
-    assert (problem.pointer, problem.type) == ("/nodes/1/type", "not_available")
-    assert "not available yet" in problem.detail
-    assert "standard, conditional, loop" in problem.detail
-
-
 def test_an_unknown_node_type_names_the_nearest() -> None:
     assert "Did you mean 'conditional'?" in only(with_node(type="condition")).detail
-    assert only(with_node(type="qqq")).detail.endswith("There are: standard, conditional, loop.")
-
-
-@pytest.mark.parametrize("reducer", ["extend", "add", "max", "min", "union", "deep_merge", "first"])
-def test_reducers_that_come_later_are_refused_as_not_available(reducer: str) -> None:
-    problem = only(graph("a", reducers={"k/1": reducer}))
-    assert (problem.pointer, problem.type) == ("/reducers/k~11", "not_available")
-    assert "replace, append" in problem.detail
+    assert only(with_node(type="qqq")).detail.endswith(
+        "There are: standard, conditional, loop, wait, approval, graph, map, end."
+    )
 
 
 def test_an_unknown_reducer_names_the_nearest() -> None:
     problem = only(graph("a", reducers={"k": "apend"}))
     assert (problem.pointer, problem.type) == ("/reducers/k", "unknown_reducer")
     assert "Did you mean 'append'?" in problem.detail
-
-
-def test_expr_is_refused_as_not_available_wherever_a_condition_stands() -> None:
-    source = graph("a b", edge("a > b", condition={"not": {"expr": "x > 1"}}), loops=[loop("b", {"expr": "true"})])
-    assert found(source) == {
-        ("/edges/0/condition/not/expr", "not_available"),
-        ("/loops/0/condition/expr", "not_available"),
-    }
 
 
 def test_a_default_edge_with_a_condition_or_for_errors_is_refused() -> None:
@@ -268,7 +247,7 @@ def test_all_faults_are_reported_at_once_next_to_a_node_that_cannot_be_read() ->
         ("/nodes/2/tool", "unknown_tool"),
         ("/nodes/3", "invalid_value"),
         ("/nodes/4/name", "duplicate_name"),
-        ("/nodes/4/type", "not_available"),
+        ("/nodes/4/map", "missing_key"),
         ("/edges/1/to_node", "unknown_node"),
         ("/edges/1/condition/operator", "unknown_operator"),
         ("/edges/2/condition/all", "invalid_condition"),

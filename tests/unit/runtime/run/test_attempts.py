@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.graph.definition import RetryDefinition
-from runtime.run.messages import AttemptEnded, Failed, Recover, RetryDue, Stopped
+from runtime.run.messages import AttemptEnded, Failed, Recover, Stopped, TimerDue
 from runtime.run.records import Failure
 from tests.support.driver import NOON, Driver, default_policies, fail, ok
 from tests.support.graphs import edge, graph, node, planned
@@ -124,11 +124,11 @@ def test_an_outcome_of_another_attempt_or_iteration_changes_nothing() -> None:
 
 def test_a_timer_rings_once() -> None:
     driver = driver_of()
-    assert driver.send(RetryDue(0, 1)) == []
+    assert driver.send(TimerDue(0, 1)) == []
     driver.end("a", fail())
-    assert driver.send(RetryDue(0, 2)) == []
+    assert driver.send(TimerDue(0, 2)) == []
     driver.ring("a")
-    assert driver.send(RetryDue(0, 1)) == []
+    assert driver.send(TimerDue(0, 1)) == []
 
 
 def test_a_lost_attempt_starts_again_and_does_not_count_as_a_failure() -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from runtime.run.messages import Cancel, DeadlinePassed, DropLogs, Message, RetryDue, Start, Stopped, Submit, WriteLog
+from runtime.run.messages import Cancel, DeadlinePassed, DropLogs, Message, Start, Stopped, Submit, TimerDue, WriteLog
 from runtime.run.records import encode_json
 from tests.support.driver import NOON, Driver, default_policies, fail, ok
 from tests.support.graphs import graph, planned
@@ -62,7 +62,7 @@ def test_a_failure_cancels_retries_that_wait() -> None:
     driver.end("b", fail(retryable=False))
     assert driver.events[-4:] == ["step_failed", "run_failing", "step_cancelled", "run_failed"]
     assert driver.of("step_cancelled")[0].node == "a"
-    assert driver.send(RetryDue(1, 1)) == []
+    assert driver.send(TimerDue(1, 1)) == []
 
 
 def test_a_failing_attempt_is_not_retried_in_a_run_that_fails() -> None:

@@ -38,6 +38,8 @@ def value_of(kind: Any) -> Any:
         bool: True,
         datetime: AT,
         vocabulary.Failure: vocabulary.Failure("CODE", "why"),
+        vocabulary.RunStatus: vocabulary.RunStatus.FAILED,
+        Any: {"a": [1, "b"]},
     }
     return samples[kind]
 
@@ -75,7 +77,7 @@ def test_every_record_type_is_in_the_vocabulary_under_a_name_of_its_own() -> Non
     def below(kind: type[Record]) -> set[type[Record]]:
         return {kind, *(deeper for child in kind.__subclasses__() for deeper in below(child))}
 
-    bases = {Record, vocabulary.StepRecord}
+    bases = {Record, vocabulary.StepRecord, vocabulary.ItemRecord}
     assert below(Record) - bases == set(TYPES)
     names = [kind.__struct_config__.tag for kind in TYPES]
     assert len(set(names)) == len(names)

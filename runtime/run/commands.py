@@ -1,0 +1,164 @@
+"""What people and supervisors ask of a run: cancel, pause, resume, retry, fork, signal, answer; and to go on after a crash."""
+
+from datetime import timedelta
+
+from msgspec import UNSET
+
+from runtime.run import maps, waits
+from runtime.run.decision import Decision, Refused, Turn
+from runtime.run.frames import conclude_unstarted
+from runtime.run.messages import Answer, Cancel, Fork, Pause, Recover, Resume, Retry, SendSignal
+from runtime.run.model import Frame, NodeStatus, Step
+from runtime.run.outcomes import cancel as cancel_step
+from runtime.run.outcomes import lose, restart
+from runtime.run.records import RunCancelRequested, RunForked, RunPaused, RunResumed, RunRetried, RunStatus
+from runtime.run.routing import route_success
+from runtime.run.timers import ring
+
+
+def cancel(decision: Decision, _message: Cancel) -> None:
+    """End the run. Whoever is at its `finally` nodes has ended in all but name."""
+    run = decision.run
+    if run.ending is None and run.finishing is None:
+        decision.turn(run).emit(RunCancelRequested())
+        decision.turn_all()
+    if run.started_at is None:
+        conclude_unstarted(decision.turn(run))
+
+
+def pause(decision: Decision, _message: Pause) -> None:
+    """Start nothing from now on."""
+    run = decision.run
+    if not run.paused and run.ending is None:
+        decision.turn(run).emit(RunPaused())
+
+
+def resume(decision: Decision, _message: Resume) -> None:
+    """Go on where the pause stopped."""
+    run = decision.run
+    if run.paused:
+        decision.turn(run).emit(RunResumed())
+        catch_up(decision)
+
+
+def recover(decision: Decision, _message: Recover) -> None:
+    """Go on with a run that was rebuilt from its records: its running attempts are lost."""
+    for frame in list(decision.run.frames.values()):
+        turn = decision.turn(frame)
+        for step in list(frame.active.values()):
+            if step.is_idle or step.frames or step.map is not None:
+                continue
+            if _is_stopped(frame, step):
+                cancel_step(turn, step)
+            else:
+                lose(turn, step)
+    catch_up(decision)
+
+
+def catch_up(decision: Decision) -> None:
+    """Look at everything that may have become possible while nothing could start."""
+    for frame in list(decision.run.frames.values()):
+        turn = decision.turn(frame)
+        turn.pending.extend(
+            index for index, status in enumerate(frame.nodes) if status is NodeStatus.IDLE and _moved(frame, index)
+        )
+        turn.touched.update(index for index, scope in enumerate(frame.scopes) if scope.entered)
+        if decision.holds:
+            continue
+        for step in list(frame.active.values()):
+            ring(turn, step)
+            if step.map is not None and frame.active.get(step.node) is step:
+                maps.go_on(turn, step)
+
+
+def _moved(frame: Frame, index: int) -> bool:
+    """Whether an in-edge of the node was decided in this iteration."""
+    return frame.undecided[index] < frame.plan.undecided[index]
+
+
+def retry(decision: Decision, _message: Retry) -> None:
+    """Go on with a run that failed or was out of time.
+
+    Raises:
+        Refused: It ended otherwise, has not ended, or would fail again in the same way.
+    """
+    run = decision.run
+    if run.status not in (RunStatus.FAILED, RunStatus.TIMED_OUT):
+        word = run.word.value
+        raise Refused("NOTHING_TO_RETRY", f"it is {word}, and only one that failed or timed out can.")
+    if any(_dead_ends(run)):
+        message = (
+            f"node {run.failed_node!r} would fail again in the same way, for the state is the same; "
+            "a fork from a step before it can change the state."
+        )
+        raise Refused("NOTHING_TO_RETRY", message)
+    if not (run.stopped or run.unrouted):
+        raise Refused("NOTHING_TO_RETRY", "no step of it failed or was stopped, so there is nothing to run again.")
+    turn = decision.turn(run)
+    turn.emit(RunRetried(deadline=decision.at + timedelta(seconds=run.plan.timeout_s)))
+    _begin_again(decision)
+    for frame in list(run.frames.values()):
+        turn = decision.turn(frame)
+        for index, view in frame.rerouted.items():
+            route_success(turn, turn.node(index), view)
+    catch_up(decision)
+
+
+def _begin_again(decision: Decision) -> None:
+    """Start everything again that was running: attempts, and waits with their whole time."""
+    begun: list[tuple[Turn, Step]] = []
+    for frame in list(decision.run.frames.values()):
+        turn = decision.turn(frame)
+        for step in list(frame.active.values()):
+            if step.frame is not None or step.map is not None or step.retry_due is not None:
+                continue
+            if _is_stopped(frame, step):
+                cancel_step(turn, step)
+            else:
+                restart(turn, step)
+                begun.append((turn, step))
+    for turn, step in begun:
+        if turn.node(step.node).kind in ("wait", "approval"):
+            waits.begin(turn, step)
+
+
+def _is_stopped(frame: Frame, step: Step) -> bool:
+    return step.cancelling is not None or (frame.is_stopping and not frame.is_final(step.node))
+
+
+def _dead_ends(frame: Frame) -> list[bool]:
+    """Return, for a frame that ended and those that stopped with it, whether a retry cannot change why."""
+    inside = [one for step in frame.stopped.values() for one in _stopped_in(step)]
+    return [frame.is_dead_end, *(found for one in inside for found in _dead_ends(one))]
+
+
+def _stopped_in(step: Step) -> list[Frame]:
+    return [*step.frames, *(step.map.halted.values() if step.map is not None else ())]
+
+
+def fork(decision: Decision, message: Fork) -> None:
+    """Begin a run with what another one had done, and another state for the step that comes next."""
+    run = decision.run
+    turn = decision.turn(run.frames[message.path])
+    turn.emit(
+        RunForked(
+            source_run_id=message.source_run_id,
+            source_seq=message.source_seq,
+            node=message.node,
+            iteration=message.iteration,
+            deadline=decision.at + timedelta(seconds=run.plan.timeout_s),
+            update=UNSET if message.update is None else dict(message.update),
+        )
+    )
+    _begin_again(decision)
+    catch_up(decision)
+
+
+def signal(decision: Decision, message: SendSignal) -> None:
+    """Take a signal in."""
+    waits.receive(decision, message.id, message.name, message.data)
+
+
+def answer(decision: Decision, message: Answer) -> None:
+    """Answer a question."""
+    waits.answer(decision, message.approval, message.answer, message.by)
