@@ -299,7 +299,7 @@ class StepSkipped(StepRecord, kw_only=True):
     reason: str
 
 
-# --- waiting ----------------------------------------------------------------------------------------------------------
+# --- waiting, and ends ------------------------------------------------------------------------------------------------
 
 
 class StepWaiting(StepRecord, kw_only=True):
@@ -332,7 +332,11 @@ class ApprovalAnswered(StepRecord, kw_only=True):
     timed_out: bool | UnsetType = UNSET
 
 
-# --- maps and ends ----------------------------------------------------------------------------------------------------
+class EndReached(StepRecord, kw_only=True):
+    """An `end` node ends the run, or the sub-graph it stands in; what else runs there is being stopped."""
+
+
+# --- maps -------------------------------------------------------------------------------------------------------------
 
 
 class ItemRecord(StepRecord, kw_only=True):
@@ -371,10 +375,6 @@ class MapStopping(StepRecord, kw_only=True):
 
     reason: StoppingReason
     operands: list[dict[str, Any]] | UnsetType = UNSET
-
-
-class EndReached(StepRecord, kw_only=True):
-    """An `end` node ends the run, or the sub-graph it stands in; what else runs there is being stopped."""
 
 
 # --- edges and loops --------------------------------------------------------------------------------------------------
@@ -481,12 +481,12 @@ AnyRecord = (
     | SignalDelivered
     | ApprovalRequested
     | ApprovalAnswered
+    | EndReached
     | ItemStarted
     | ItemCompleted
     | ItemFailed
     | ItemCancelled
     | MapStopping
-    | EndReached
     | EdgeTaken
     | EdgeDead
     | RouteUnmatched

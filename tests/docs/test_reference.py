@@ -12,14 +12,20 @@ from api.__main__ import cli
 from api.app import create_app
 from api.errors import ANSWERS
 from api.settings import VERSION, ServerSettings
+from runtime.graph.checks import REDUCERS
 from runtime.graph.conditions import OPERATORS
 from runtime.graph.definition import (
+    ApprovalDefinition,
     EdgeDefinition,
     GraphDefinition,
+    LimitsDefinition,
     LoopDefinition,
+    MapDefinition,
     NodeDefinition,
     RetryDefinition,
+    WaitDefinition,
 )
+from runtime.graph.node_types import NODE_TYPES
 from runtime.settings import Settings
 from tests.docs.pages import ROOT, section
 from tools import default_registry
@@ -79,9 +85,31 @@ def test_every_setting_is_documented() -> None:
     assert missing({field.name for field in fields(Settings)}, text_of("embedding.md")) == []
 
 
-@pytest.mark.parametrize("model", [GraphDefinition, NodeDefinition, EdgeDefinition, LoopDefinition, RetryDefinition])
+@pytest.mark.parametrize(
+    "model",
+    [
+        GraphDefinition,
+        NodeDefinition,
+        EdgeDefinition,
+        LoopDefinition,
+        LimitsDefinition,
+        RetryDefinition,
+        WaitDefinition,
+        ApprovalDefinition,
+        MapDefinition,
+    ],
+)
 def test_every_key_of_a_graph_is_documented(model: type[BaseModel]) -> None:
-    assert missing(set(model.model_fields), text_of("graphs.md")) == []
+    keys = {field.alias or name for name, field in model.model_fields.items()}
+    assert missing(keys, text_of("graphs.md")) == []
+
+
+def test_every_type_of_node_is_documented() -> None:
+    assert missing(set(NODE_TYPES), text_of("graphs.md")) == []
+
+
+def test_every_reducer_is_documented() -> None:
+    assert missing(set(REDUCERS), text_of("graphs.md")) == []
 
 
 def test_every_operator_is_documented() -> None:
