@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from api import errors, openapi
 from api.context import Context
 from api.perimeter import Perimeter
-from api.routes import graphs, health, runs
+from api.routes import commands, explain, graphs, health, runs, simulate
 from api.routes import tools as tool_routes
 from api.settings import VERSION, ServerSettings
 from api.shutdown import Shutdown
@@ -54,7 +54,7 @@ def create_app(settings: ServerSettings, *, tools: Registry | None = None) -> Fa
     errors.install(app)
     openapi.install(app)
     app.add_middleware(Perimeter, local_only=settings.is_local, log=log)
-    for module in (graphs, runs, tool_routes, health, execute, monitor):
+    for module in (graphs, runs, simulate, commands, explain, tool_routes, health, execute, monitor):
         # `include_router` would match each router in turn, for 75 µs a request; nothing it adds is used here.
         app.router.routes.extend(module.router.routes)
     return app

@@ -1,18 +1,40 @@
 """The OpenAPI document: what every operation shares, and the request bodies that the framework does not see."""
 
+from inspect import cleandoc
 from typing import Any, Final
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.errors import ANSWERS
-from api.schemas import CreateGraphRequest, ExecuteRequest, ProblemDocument, RunRequest
+from api.schemas import (
+    AnswerRequest,
+    CreateGraphRequest,
+    ExecuteRequest,
+    ExplanationAnswer,
+    ForkRequest,
+    ProblemDocument,
+    RunRequest,
+    SignalRequest,
+)
+from api.simulation_schemas import SimulateRequest
 from runtime.errors import EngineError
 from runtime.graph.definition import GraphDefinition
+from runtime.run.explain import Explanation
 
 _SCHEMAS: Final = "#/components/schemas/{model}"
+_BODIES: Final = (
+    CreateGraphRequest,
+    RunRequest,
+    SimulateRequest,
+    ExecuteRequest,
+    SignalRequest,
+    AnswerRequest,
+    ForkRequest,
+)
 
 DESCRIPTION: Final = """\
 Workflows as graphs of tools: every run is an actor, and its log is the truth.
@@ -24,7 +46,8 @@ Workflows as graphs of tools: every run is an actor, and its log is the truth.
 - `/ws/execute/{graph_id}`: the client sends `{"initial_state": {}}` first. Then come `started` (`run_id`), a `log` for each
   record, and `complete` (`run_id`, `status`, `final_state`). The run goes on if the socket closes.
 - `/ws/monitor/{run_id}?after=<seq>`: a `log` for each record after `seq`, from the first by default, then live, then
-  `complete`. A client that was cut off goes on with the last `seq` it has seen.
+  `complete`. A client that was cut off goes on with the last `seq` it has seen; so does one that has seen `complete`, when
+  the run is retried.
 
 A failure is `error` (`code`, `message`) before the socket closes: 1007 not JSON, 1008 wrong input, 4404 unknown id,
 1012 server stopping, 1013 overloaded.
@@ -65,16 +88,24 @@ def install(app: FastAPI) -> None:
     def describe() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            models = (CreateGraphRequest, GraphDefinition, RunRequest, ExecuteRequest, ProblemDocument)
+            models = (*_BODIES, GraphDefinition, ProblemDocument)
             _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_SCHEMAS)
             # The engine judges the definition, so the envelope takes any object; readers want to know which.
             envelope = schemas["$defs"][CreateGraphRequest.__name__]["properties"]
             envelope["graph"] = {"$ref": _SCHEMAS.format(model=GraphDefinition.__name__)}
-            document["components"]["schemas"].update(schemas["$defs"])
+            document["components"]["schemas"].update(schemas["$defs"], **_explanation())
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = describe  # type: ignore[method-assign]
+
+
+def _explanation() -> dict[str, Any]:
+    """Return the schemas of an explanation and all its parts, from the engine's own types: they are its encoding."""
+    _, parts = msgspec.json.schema_components((Explanation,), ref_template=_SCHEMAS.format(model="{name}"))
+    for part in parts.values():
+        part["description"] = cleandoc(part["description"])
+    return {**parts, ExplanationAnswer.__name__: parts.pop(Explanation.__name__)}
 
 
 def _examples(model: type[BaseModel]) -> list[Any]:

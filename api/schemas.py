@@ -9,11 +9,14 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from runtime.graph.definition import GraphDefinition
+from runtime.graph.definition import GraphDefinition, Name
 from runtime.run.records import RunStatus
 
 _GRAPH_ID: Final = "graph-3c1a5f4f79caff0711b4"
 _RUN_ID: Final = "run-6578e423fbb4443db31ee6da89ce7c75"
+
+StepPath = Annotated[str, Field(max_length=4_096)]
+"""Which sub-graph or map item, such as `pay#1` or `each#1[3]/pay#2`; "" for the run itself."""
 
 InitialState = Annotated[dict[str, Any], BeforeValidator(lambda state: {} if state is None else state)]
 """The state a run begins with; `null` is an empty one."""
@@ -60,6 +63,37 @@ class ExecuteRequest(BaseModel):
 
     model_config = _example(initial_state={"name": "Ada"})
     initial_state: InitialState = Field(default_factory=dict)
+
+
+class SignalRequest(BaseModel):
+    """A named message for a run. A second one with the same `id` changes nothing; without `id` each one is new."""
+
+    model_config = _example(name="paid", data={"amount": 12.5}, id="payment-7731")
+    name: Name
+    data: Any = None
+    id: Name | None = None
+
+
+class AnswerRequest(BaseModel):
+    """The answer to an open approval: any JSON value that fits its `answer_schema`. `by` is kept with it."""
+
+    model_config = _example(approval="review#1", answer={"ok": True}, by="ada@example.org")
+    approval: str = Field(min_length=1, max_length=4_096)
+    answer: Any
+    by: Name | None = None
+
+
+class ForkRequest(BaseModel):
+    """The step a new run begins at: the last one of `node`, or that of `iteration`, in the sub-graph or map item `path`.
+
+    `state` is put over the step's input, key by key.
+    """
+
+    model_config = _example(node="publish", iteration=1, path="", state={"title": "Corrected"})
+    node: Name
+    iteration: int | None = Field(default=None, ge=1, le=2**53)
+    path: StepPath | None = None
+    state: dict[str, Any] | None = None
 
 
 class ProblemPlace(BaseModel):
@@ -223,15 +257,6 @@ class RunsAnswer(BaseModel):
     next_cursor: str | None
 
 
-class CancelAnswer(BaseModel):
-    """The cancel request is durable; the run ends as `cancelled` soon."""
-
-    model_config = _example(run_id=_RUN_ID, status="running", message="The run is being cancelled.")
-    run_id: str
-    status: RunStatus
-    message: str
-
-
 class EventsAnswer(BaseModel):
     """A part of a run's log; pass `last_seq` as `after` to go on. No events and a final `status`: that was all."""
 
@@ -240,6 +265,148 @@ class EventsAnswer(BaseModel):
     events: list[dict[str, Any]]
     last_seq: int
     status: RunStatus
+
+
+class CommandAnswer(BaseModel):
+    """The command is durable; `status` is the run's after it, and `message` says what happens next."""
+
+    model_config = _example(run_id=_RUN_ID, status="running", message="…")
+    run_id: str
+    status: RunStatus
+    message: str
+
+
+class CancelAnswer(CommandAnswer):
+    """The run ends as `cancelled` soon."""
+
+    model_config = _example(run_id=_RUN_ID, status="running", message="The run is being cancelled.")
+
+
+class PauseAnswer(CommandAnswer):
+    """Attempts that are running finish, and nothing else starts."""
+
+    model_config = _example(run_id=_RUN_ID, status="paused", message="The run is paused: …")
+
+
+class ResumeAnswer(CommandAnswer):
+    """The run is not paused, or not any more."""
+
+    model_config = _example(run_id=_RUN_ID, status="running", message="The run is not paused: what is ready goes on, …")
+
+
+class AnsweredAnswer(CommandAnswer):
+    """The approval has this answer for good."""
+
+    model_config = _example(
+        run_id=_RUN_ID,
+        status="running",
+        message="The answer to 'review#1' is stored and final; the run goes on with it.",
+    )
+
+
+class RetryAnswer(CommandAnswer):
+    """The run that had ended goes on."""
+
+    model_config = _example(run_id=_RUN_ID, status="running", message="The run goes on: …")
+
+
+class ForkAnswer(CommandAnswer):
+    """`run_id` is the new run, `forked_from` the one that it began in."""
+
+    model_config = _example(
+        run_id="run-d1b2ab3a54634b6c9a1d9d0a8b8d7c11",
+        forked_from=_RUN_ID,
+        status="running",
+        message=f"The new run takes over what run {_RUN_ID} had done before, and goes on with 'publish'. …",
+    )
+    forked_from: str
+
+
+class SignalAnswer(BaseModel):
+    """`id` is the signal's own, given or made; `duplicate`: the run had one with this id, and nothing was changed."""
+
+    model_config = _example(run_id=_RUN_ID, id="payment-7731", duplicate=False, message="The signal is stored: …")
+    run_id: str
+    id: str
+    duplicate: bool
+    message: str
+
+
+class ApprovalLine(BaseModel):
+    """An open question; `due` is when it times out, null for never."""
+
+    approval: str
+    node: str
+    iteration: int
+    path: str
+    prompt: str
+    answer_schema: dict[str, Any] | bool | None
+    requested_at: datetime
+    due: datetime | None
+
+
+class ApprovalsAnswer(BaseModel):
+    """What a run waits for people to answer, oldest first."""
+
+    model_config = _example(
+        run_id=_RUN_ID,
+        approvals=[
+            {
+                "approval": "review#1",
+                "node": "review",
+                "iteration": 1,
+                "path": "",
+                "prompt": "Publish it?",
+                "answer_schema": {"type": "object", "required": ["ok"]},
+                "requested_at": _TIME,
+                "due": None,
+            }
+        ],
+    )
+    run_id: str
+    approvals: list[ApprovalLine]
+
+
+class WriterLine(BaseModel):
+    """Who wrote a value: a step, by its record `seq`; `node` null means the initial state, or what a fork put over it."""
+
+    node: str | None
+    iteration: int
+    seq: int
+
+
+class ExplanationAnswer(BaseModel):
+    """Why a node ran, did not run, or waits: `text` in sentences, the rest as data, each iteration an activation.
+
+    `counts` has the number of activations by status; `activations` the newest ones, newest last; `in_edges` those of a node
+    that never came into question.
+    """
+
+    model_config = _example(
+        run_id=_RUN_ID,
+        node="publish",
+        path="",
+        type="tool",
+        text="…",
+        counts={"completed": 1},
+        activations=[{"iteration": 1, "status": "completed", "text": "…"}],
+    )
+    run_id: str
+    node: str
+    path: str
+    type: str
+    text: str
+    counts: dict[str, int]
+    activations: list[dict[str, Any]]
+    in_edges: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class BlameAnswer(BaseModel):
+    """For each key of the state who wrote its value."""
+
+    model_config = _example(run_id=_RUN_ID, keys={"title": {"node": "draft", "iteration": 1, "seq": 4}})
+    run_id: str
+    keys: dict[str, WriterLine]
 
 
 class ToolLine(BaseModel):

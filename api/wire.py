@@ -19,7 +19,7 @@ def raw_log(records: Sequence[LogRecord]) -> list[msgspec.Raw]:
     return [msgspec.Raw(record.encoded) for record in records]
 
 
-def answer(members: Mapping[str, Any], status: int = 200) -> Response:
+def answer(members: Mapping[str, Any] | msgspec.Struct, status: int = 200) -> Response:
     """Return the HTTP answer with the JSON object of `members`."""
     return Response(msgspec.json.encode(members), status, media_type="application/json")
 

@@ -52,7 +52,8 @@ class Compiled:
         if missing:
             names = ", ".join(missing)
             raise ToolMissing(
-                f"The graph calls tools that are not registered now: {names}.", graph_id=self.plan.graph_id
+                f"The graph needs what is not there now: {names} (tools to register, or extras to install).",
+                graph_id=self.plan.graph_id,
             )
         self._bound = bound
         return bound

@@ -4,9 +4,10 @@ A command is a message in the mailbox of the run's actor, like any other, so the
 ended has no actor: `retry` gives it one again, and `fork` makes a new run out of its records.
 """
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import structs
 
@@ -30,6 +31,7 @@ from runtime.errors import (
 )
 from runtime.graph.plan import Plan
 from runtime.ids import new_run_id
+from runtime.inputs import reducer_problems
 from runtime.journal import RunRow
 from runtime.json_values import NotJson, checked_copy
 from runtime.run.decision import Refused
@@ -43,12 +45,16 @@ from runtime.run.records import (
     LoopIteration,
     RunStatus,
     RunSubmitted,
+    SignalReceived,
     StepFailed,
     StepStarted,
 )
 from runtime.run.state import Writer
-from runtime.run.waits import MAX_SIGNALS, open_approvals
+from runtime.run.waits import open_approvals
 from runtime.views import Approval, SignalReceipt
+
+_PLACE: Final = re.compile(r"(?P<name>.+)#[1-9][0-9]*(?:\[(?P<item>0|[1-9][0-9]*)\])?")
+"""A part of a path: a node, its iteration, and for a map the item."""
 
 
 class RunControl:
@@ -84,7 +90,12 @@ class RunControl:
     async def signal(self, run_id: str, name: str, data: Any, signal_id: str | None) -> SignalReceipt:
         """Hand a signal to a run, once for each id."""
         identity = signal_id or f"signal-{uuid.uuid4().hex}"
-        is_new = await self._command(run_id, SendSignal(identity, name, _json(data, "/data")))
+        try:
+            is_new = await self._command(run_id, SendSignal(identity, name, _json(data, "/data")))
+        except RunFinished:
+            if signal_id is None or not await self._has_received(run_id, signal_id):
+                raise
+            is_new = False
         return SignalReceipt(identity, duplicate=not is_new)
 
     async def answer(self, run_id: str, approval: str, given: Any, by: str | None) -> None:
@@ -118,15 +129,25 @@ class RunControl:
         begun = _beginning(history.records, node, iteration, path)
         if begun is None:
             raise UnknownStep(run_id, node, iteration=iteration, path=path)
-        update = None if state is None else _json(dict(state), "/state")
+        update = None if state is None else await self._fitting(history, path, state)
         self._supervisor.check_room()
         copied, step = begun
         new_row = first_row(number, new_run_id(), row.graph_id, self._clock.now())
         records = [_taken_over(record, new_row.run_id) for record in copied]
         fork = Fork(run_id, copied[-1].seq, path, step.node, step.iteration, update)
         live = await self._supervisor.fork(new_row, history.pins, records, fork)
+        accepted = new_row if live.actor is None else live.actor.row
         await _committed(live, len(records) + 1)
-        return live.row
+        return accepted
+
+    async def _fitting(self, history: History, path: str, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the change of a state, if the reducers of the graph at that path can work with it."""
+        update: dict[str, Any] = _json(dict(state), "/state")
+        plan = plan_at((await self._catalog.compiled(history.row.graph_id, deleted=True)).plan, path)
+        problems = reducer_problems(plan.reducers if plan is not None else {}, update, "/state")
+        if problems:
+            raise InvalidInput("The change of the state does not fit the graph.", problems=problems)
+        return update
 
     async def _command(self, run_id: str, command: Command) -> bool:
         """Carry out a command; once that is durable, return whether it changed anything."""
@@ -140,6 +161,10 @@ class RunControl:
             if self._supervisor.live.get(run_id) is live and live.channel.closed:
                 raise Closing
         raise RunFinished(run_id, (await self.row(run_id)).status)
+
+    async def _has_received(self, run_id: str, signal_id: str) -> bool:
+        records = (await self._history(run_id)).records
+        return any(isinstance(record, SignalReceived) and record.id == signal_id for record in records)
 
     async def _was_answered(self, run_id: str, approval: str) -> bool:
         records = (await self._history(run_id)).records
@@ -175,7 +200,8 @@ class RunControl:
 
     async def blame(self, run_id: str) -> dict[str, Writer]:
         """Return who wrote each key of the state last."""
-        return (await self._run(run_id)).state.writers()
+        run = await self._run(run_id)
+        return run.state.writers(run.plan.index_of)
 
     async def explain(self, run_id: str, node: str, path: str) -> Explanation:
         """Return why a node ran, was skipped, or waits."""
@@ -212,12 +238,14 @@ class RunControl:
 def plan_at(plan: Plan, path: str) -> Plan | None:
     """Return the plan of the graph that runs at a path of records, or None if the path leads nowhere."""
     for part in path.split("/") if path else ():
-        name = part.rpartition("#")[0].replace("~1", "/").replace("~0", "~")
-        index = plan.index_of.get(name)
-        child = None if index is None else plan.nodes[index].child
-        if child is None:
+        found = _PLACE.fullmatch(part)
+        index = None if found is None else plan.index_of.get(found["name"].replace("~1", "/").replace("~0", "~"))
+        if found is None or index is None:
             return None
-        plan = child.plan
+        node = plan.nodes[index]
+        if node.child is None or (node.map is None) is not (found["item"] is None):
+            return None
+        plan = node.child.plan
     return plan
 
 
@@ -275,7 +303,7 @@ def _error(refused: Refused, run_id: str, approval: str) -> EngineError:
         case "UNKNOWN_APPROVAL":
             return UnknownApproval(run_id, approval)
         case "TOO_MANY_SIGNALS":
-            return TooManySignals(run_id, MAX_SIGNALS)
+            return TooManySignals(run_id, refused.message)
         case "NOTHING_TO_RETRY":
             return NothingToRetry(run_id, refused.message)
         case _:

@@ -26,6 +26,7 @@ from runtime.journal import Entry, Journal, RunFilter, RunRow, StoredGraph
 from runtime.run.explain import Explanation
 from runtime.run.records import RunStatus, encode_json
 from runtime.run.state import Writer
+from runtime.simulation import Simulation, SimulationScenario
 from runtime.views import (
     Approval,
     EngineStatistics,
@@ -419,6 +420,27 @@ class Engine:
         """Refuse new work, let running attempts end, and start nothing further. Unfinished runs resume at the next start."""
         self._closing = True
         await self._supervisor.drain()
+
+    async def simulate(
+        self, graph: Mapping[str, Any] | str, scenario: SimulationScenario | Mapping[str, Any] | None = None
+    ) -> Simulation:
+        """Run a graph on virtual time with mocks for its tools, once for each seed; nothing is stored, no tool is called.
+
+        Args:
+            graph: A definition, or the id of a stored graph.
+            scenario: What the mocks do and what happens; None for one run of mocks that return nothing.
+
+        Raises:
+            UnknownGraph: There is no graph with this id.
+            InvalidGraph: The verdict found errors; pointers lead into the definition.
+            InvalidInput: The scenario is not what it should be, or does not fit the graph.
+            Overloaded: Too many simulations wait for their turn.
+            Closing: The engine is shutting down.
+        """
+        from runtime.simulation.simulate import simulate  # it opens engines itself, and few need it
+
+        self._require_open()
+        return await simulate(graph, scenario or {}, tools=self._tools, find_graph=self.graph)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

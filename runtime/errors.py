@@ -164,7 +164,8 @@ class NothingToRetry(EngineError):
 
     def __init__(self, run_id: str, why: str) -> None:
         super().__init__(
-            f"Run {run_id!r} cannot go on: {why} Nothing was changed. To go on from one of its steps in a new run, fork it.",
+            f"Run {run_id!r} cannot go on: {why} Nothing was changed. POST /api/runs/{run_id}/fork begins a new run at one "
+            "of its steps, with another state if need be.",
             run_id=run_id,
         )
 
@@ -174,9 +175,9 @@ class TooManySignals(EngineError):
 
     code = "TOO_MANY_SIGNALS"
 
-    def __init__(self, run_id: str, limit: int) -> None:
+    def __init__(self, run_id: str, why: str) -> None:
         super().__init__(
-            f"Run {run_id!r} has been sent {limit:,} signals, and no run takes more; this one was not stored. "
+            f"Run {run_id!r} {why}; this one was not stored. "
             "Send what comes often to a system made for it, and the run one signal about it.",
             run_id=run_id,
         )

@@ -34,11 +34,18 @@ def check_initial_state(definition: GraphDefinition, initial_state: Mapping[str,
     if size > MAX_STATE_BYTES:
         detail = f"The state has {size:,} bytes; at most {MAX_STATE_BYTES:,} are allowed. Keep large data in files."
         problems.append(Problem("/initial_state", detail, "too_large"))
-    problems += reducer_problems(definition.reducers, state, "/initial_state")
-    problems += schema_problems(definition.input_schema, state, "/initial_state")
+    problems += misfits(definition, state, "/initial_state")
     if problems:
         raise InvalidInput("The initial state does not fit the graph.", problems=problems)
     return dict(state)
+
+
+def misfits(definition: GraphDefinition, state: Mapping[str, Any], pointer: str) -> list[Problem]:
+    """Return why a graph cannot begin with `state`, JSON that stands at `pointer`: its reducers, its `input_schema`."""
+    return [
+        *reducer_problems(definition.reducers, state, pointer),
+        *schema_problems(definition.input_schema, state, pointer),
+    ]
 
 
 def reducer_problems(reducers: Mapping[str, str], values: Mapping[str, Any], pointer: str) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Starting runs, and asking and telling those there are; each path names the run or graph it is about.
+"""Starting runs, and asking about those there are; `commands.py` is for changing them.
 
 `run` and `run-async` submit the same way; the first then waits like any other observer, so a run never depends on the
 connection that started it.
@@ -17,15 +17,7 @@ from api.context import Context, context_of
 from api.errors import WaitCut, require_id
 from api.openapi import answers, body
 from api.routes.graphs import PageQuery
-from api.schemas import (
-    CancelAnswer,
-    EventsAnswer,
-    RunAcceptedAnswer,
-    RunAnswer,
-    RunRequest,
-    RunsAnswer,
-    RunStateAnswer,
-)
+from api.schemas import EventsAnswer, RunAcceptedAnswer, RunAnswer, RunRequest, RunsAnswer, RunStateAnswer
 from api.wire import answer, raw, raw_log
 from runtime.errors import (
     Closing,
@@ -33,7 +25,6 @@ from runtime.errors import (
     InvalidInput,
     InvalidJson,
     Overloaded,
-    RunFinished,
     TooLarge,
     ToolMissing,
     UnknownGraph,
@@ -127,19 +118,6 @@ async def list_runs(request: Request, query: Annotated[RunsQuery, Query()]) -> R
         graph_id=query.graph_id, status=query.status, limit=query.limit, cursor=query.cursor
     )
     return answer({"runs": page.items, "next_cursor": page.next_cursor})
-
-
-@router.post(
-    "/api/runs/{run_id}/cancel",
-    summary="Cancel a run",
-    responses=answers(CancelAnswer, "The cancellation is durable", UnknownRun, RunFinished),
-)
-async def cancel_run(request: Request, run_id: str) -> Response:
-    """Start no further step of the run and end it as cancelled. Cancelling it again changes nothing."""
-    run = await context_of(request).engine.cancel(require_id(run_id, UnknownRun))
-    is_over = run.status == RunStatus.CANCELLED
-    message = "The run is cancelled." if is_over else "The run is being cancelled."
-    return answer({"run_id": run.run_id, "status": run.status, "message": message})
 
 
 @router.get(

@@ -35,7 +35,7 @@ def bind(plan: Plan, source: ToolSource, pins: Mapping[str, str] | None = None) 
     """Find the tools of a plan: the pinned versions, or without pins those that the graph asks for now.
 
     Returns:
-        The bound plan, and the references of tools that are not registered; with any, it may be folded but not run.
+        The bound plan, and what is not there: references of tools, extras; with any, it may be folded but not run.
     """
     found = _Finder(source, pins)
     bound = found.bind(plan, "")
@@ -55,6 +55,7 @@ class _Finder:
     def bind(self, plan: Plan, prefix: str) -> BoundPlan:
         if plan.graph_id in self._known:
             return self._known[plan.graph_id]
+        self.missing |= plan.missing
         tools = tuple(self._find(node, prefix) for node in plan.nodes)
         inside = {
             node.index: self.bind(

@@ -193,8 +193,12 @@ class RunActor:
         for frame in self.run.inside():
             if frame.parent is not None:
                 frame.policies = frame.parent.policies[frame.step].inside
-        self.hold = False
         self.announce(RunRecovered(cause="tools_back"))
+        self.release()
+
+    def release(self) -> None:
+        """Start what could not start so far."""
+        self.hold = False
         self.handle(Recover() if self.run.started_at else Start())
 
     def announce(self, record: Record) -> None:
@@ -454,7 +458,16 @@ class RunActor:
 
     def _schedule(self, due: datetime, message: TimerDue | DeadlinePassed) -> Timer:
         at = self._services.clock.monotonic() + self._seconds_until(due)
-        return self._services.timers.schedule(at, lambda: self.mailbox.send(message))
+        return self._services.timers.schedule(at, lambda: self._ring(due, message))
+
+    def _ring(self, due: datetime, message: TimerDue | DeadlinePassed) -> None:
+        """Send what a timer is for, unless the wall clock, which deadlines follow, says that it is too early."""
+        if self._services.clock.now() >= due:
+            self.mailbox.send(message)
+        elif isinstance(message, DeadlinePassed):
+            self._set_deadline(due)
+        else:
+            self._schedule(due, message)
 
     def _set_deadline(self, deadline: datetime) -> None:
         if self._deadline is not None:

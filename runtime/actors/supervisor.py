@@ -25,7 +25,7 @@ from runtime.journal.writer import JournalReader, RunAppender
 from runtime.log.channel import LogChannel
 from runtime.log.pipeline import LogPipeline
 from runtime.run.apply import apply
-from runtime.run.messages import Command, Fork, Message, Recover, Retry, Start, Submit
+from runtime.run.messages import Command, Fork, Recover, Retry, Start, Submit
 from runtime.run.model import new_run
 from runtime.run.records import (
     AnyRecord,
@@ -159,30 +159,30 @@ class Supervisor:
     async def recover(self) -> None:
         """Give an actor to as many waiting runs as may be active, several at a time: each waits for the disk."""
         async with anyio.create_task_group() as tasks:
-            for _ in range(RECOVERIES_AT_ONCE):
+            for _ in range(min(RECOVERIES_AT_ONCE, len(self._pending))):
                 tasks.start_soon(self._take_waiting)
 
     async def ask(self, live: LiveRun, command: Command) -> Request:
         """Hand a command to the run's actor, and wait until it has decided; the request has no answer if the run is over.
 
-        A run that waits for its turn gets an actor out of turn, and the command is the first that it hears.
+        A run that waits for its turn gets an actor now, which starts nothing until it is the run's turn.
         """
         request = Request(command)
-        wake: Message | None = None
-        if live.row.run_id in self._pending:
-            self._pending.remove(live.row.run_id)
-            self._take_place(live)
+        run_id = live.row.run_id
+        if live.actor is None and run_id in self._pending:
+            self._pending.remove(run_id)
             await self._activate(live, "restart", starts=False)
-            wake = Start() if live.row.started_at is None else Recover()
+            if self.live.get(run_id) is live:
+                self._pending.appendleft(run_id)
         while live.actor is None and not live.channel.closed:
             await live.ready.wait()
         if live.actor is None:
             request.end()
             return request
         live.actor.mailbox.send(request)
-        if wake is not None and not live.actor.hold:
-            live.actor.mailbox.send(wake)
         await request.wait()
+        if self._pending and self._has_place:
+            self._tasks.start_soon(self._take_waiting)
         return request
 
     async def reopen(self, row: RunRow) -> LiveRun:
@@ -232,7 +232,8 @@ class Supervisor:
         bound, missing = await self._bind(graph_id, pins)
         if missing:
             raise ToolMissing(
-                f"The run calls tools that are not registered now: {', '.join(missing)}.", graph_id=graph_id
+                f"The run needs what is not there now: {', '.join(missing)} (tools to register, or extras to install).",
+                graph_id=graph_id,
             )
         return bound
 
@@ -244,8 +245,8 @@ class Supervisor:
         bound, missing = await self._bind(live.row.graph_id, actor.run.tools)
         still = self._blocked(live)
         if not missing and still is actor and not self._draining:
-            self._take_place(live)
             actor.rebind(bound)
+            self._take_place(live)
 
     def _blocked(self, live: LiveRun) -> RunActor | None:
         return live.actor if live.actor is not None and live.actor.run.blocked is not None else None
@@ -289,6 +290,8 @@ class Supervisor:
         """Let go of a run whose terminal record is committed, and give its place to the next one."""
         self.finished += 1
         live = self.live.pop(row.run_id)
+        if row.run_id in self._pending:
+            self._pending.remove(row.run_id)
         live.row = row
         self._parked -= live.is_parked
         live.ready.set()
@@ -305,7 +308,8 @@ class Supervisor:
             self._leave_place(live)
         else:
             self._parked -= 1
-            self._take_place(live)
+            if live.actor is not None and not live.actor.hold:  # on hold it goes on when it is its turn
+                self._take_place(live)
 
     def quiet(self) -> None:
         """Hear from an actor on hold that it has nothing left to do."""
@@ -333,7 +337,10 @@ class Supervisor:
         while self._pending and self._has_place and not self._draining:
             live = self.live[self._pending.popleft()]
             self._take_place(live)
-            await self._activate(live, "restart")
+            if live.actor is None:
+                await self._activate(live, "restart")
+            elif live.actor.hold and live.actor.run.blocked is None:
+                live.actor.release()
 
     def _enroll(self, row: RunRow) -> LiveRun:
         channel = LogChannel(self._services.settings.recent_records)
@@ -410,11 +417,15 @@ class Supervisor:
         actor = self._actor(live, bound, history)
         if missing:
             actor.hold = True
-            actor.announce(RunBlocked(reason=f"These tools are not registered: {', '.join(missing)}."))
+            actor.announce(
+                RunBlocked(reason=f"Not there now: {', '.join(missing)} (tools to register, or extras to install).")
+            )
             self._leave_place(live)
             self._tasks.start_soon(self._look_again_at_all)
         elif starts:
             actor.handle(Start() if live.row.started_at is None else Recover())
+        else:
+            actor.hold = True
         return actor
 
     async def _append(self, live: LiveRun, history: History, record: RunRecovered | RunDeadLettered) -> History:

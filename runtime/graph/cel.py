@@ -19,20 +19,20 @@ MAX_ITEMS: Final = 5_000
 MAX_TEXT: Final = 64 << 10
 """Bytes of any text that an expression is given, in UTF-8."""
 
-MAX_SIZE: Final = 30_000
-"""Values that an expression is given; an object counts twice, and four bytes of text as one more value."""
+MAX_SIZE: Final = 40_000
+"""Values that an expression is given; an object counts twice, and eight bytes of text as one more value."""
 
 MAX_WORK: Final = 500_000
 """Parts of an expression, times the values that each may look at: 10 to 80 ns each, so that it ends within about 50 ms."""
 
-INSTALL: Final = "pip install 'workflow-engine[cel]'"
+EXTRA: Final = "the extra 'cel' (pip install 'workflow-engine[cel]')"
 
 
 class ExtraMissing(Exception):
     """The package is not installed."""
 
     def __init__(self) -> None:
-        super().__init__(f"Expressions need the extra 'cel', which is not installed: {INSTALL}")
+        super().__init__(f"Expressions need {EXTRA}, which is not installed.")
 
 
 class InvalidExpression(Exception):
@@ -185,10 +185,12 @@ def _measure(name: str, value: Any, room: int) -> tuple[int, int]:
 
 
 def _text_size(name: str, text: str) -> int:
-    length = len(text) if text.isascii() else len(text.encode())
+    length = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+    if "\0" in text:
+        raise NoAnswer(f"{name!r} has a text with a null character, behind which the package would not read on")
     if length > MAX_TEXT:
         raise NoAnswer(f"{name!r} has a text of {length:,} bytes, and at most {MAX_TEXT:,} are allowed")
-    return length >> 2
+    return length >> 3
 
 
 _TYPES: Final = frozenset({"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"})
@@ -225,7 +227,7 @@ def _shape_of(serialized: bytes) -> _Shape:
                     raise InvalidExpression("Regular expressions ('matches') are not allowed in conditions.")
                 inner = weight + (function == "_+_")
                 if function == "contains":
-                    inner *= 2 if _field(_field(content, 3), _CONST) else 12
+                    inner *= 4 if _field(_field(content, 3), _CONST) else 24
                 stack += [(part, bound, inner) for number, part in _fields(content) if number in (1, 3)]
             elif kind == _STRUCT:
                 entries = [entry for number, entry in _fields(content) if number == 2]

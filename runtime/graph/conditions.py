@@ -1,8 +1,8 @@
 """Conditions on the state: plain JSON, compiled once to closures; never code, attributes or regular expressions.
 
-A leaf is `{"field", "operator", "value"}`; `{"all": [...]}`, `{"any": [...]}` and `{"not": ...}` combine them, tested from left
-to right and only as far as needed. A missing field makes a leaf false; an operand of the wrong type is an error and never
-false, so that a misspelt threshold cannot route a run silently.
+A leaf is `{"field", "operator", "value"}`, an expression `{"expr": "..."}`, see `cel.py`; `{"all": [...]}`, `{"any": [...]}` and
+`{"not": ...}` combine them, tested from left to right and only as far as needed. A missing field makes a leaf or an expression
+false; an operand of the wrong type is an error and never false, so that a misspelt threshold cannot route a run silently.
 """
 
 import operator
@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from runtime.errors import Problem, escape
-from runtime.graph.cel import Expression, ExtraMissing, InvalidExpression, NoAnswer
+from runtime.graph.cel import EXTRA, Expression, ExtraMissing, InvalidExpression, NoAnswer
 from runtime.graph.paths import MISSING, member
 
 MAX_DEPTH: Final = 16
@@ -22,11 +22,12 @@ Lookup = Callable[[str], Any]
 
 Operands = list[dict[str, Any]]
 Test = Callable[[Lookup, Operands], bool]
-"""Tests a state; appends what each leaf saw: `{"field", "operator", "value", "actual"?, "holds"}`."""
+"""Tests a state; appends what each leaf saw: `{"field", "operator", "value", "actual"?, "missing"?: true, "holds"}`; and each
+expression: `{"expr", "operands": {name: summary}, "missing"?: [name], "holds"}`."""
 
 
 class ConditionError(Exception):
-    """An operand had a type that the operator cannot compare; `operands` has what was seen, the faulty leaf last."""
+    """A leaf cannot compare its operand, or an expression has no answer; `operands` has what was seen, the faulty one last."""
 
     def __init__(self, message: str, operands: Operands) -> None:
         super().__init__(message)
@@ -47,6 +48,28 @@ def compile_condition(source: Mapping[str, Any], pointer: str, problems: list[Pr
             )
         )
     return test if len(problems) == found else None
+
+
+def compile_accepted(source: Mapping[str, Any], missing: set[str]) -> Test:
+    """Return the test of a condition that the verdict accepted once.
+
+    If something that it needs is not installed any more, that is added to `missing`, and the test never has an answer.
+
+    Raises:
+        ValueError: The verdict cannot have accepted it.
+    """
+    problems: list[Problem] = []
+    test = compile_condition(source, "", problems)
+    if test is not None:
+        return test
+    if any(problem.type != "extra_missing" for problem in problems):
+        raise ValueError("; ".join(problem.detail for problem in problems))
+    missing.add(EXTRA)
+    return _unanswered
+
+
+def _unanswered(_lookup: Lookup, operands: Operands) -> bool:
+    raise ConditionError(f"A condition needs {EXTRA}, which is not installed.", operands)
 
 
 class _Budget:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypedDict
 
-from runtime.errors import Problem
-from runtime.graph.conditions import Test, compile_condition
+from runtime.graph.conditions import Test, compile_accepted
 from runtime.graph.definition import (
     MAX_NESTING,
     ApprovalDefinition,
@@ -167,6 +166,7 @@ class Plan:
         undecided: Number of forward in-edges, by node, that reachable nodes decide.
         final: Nodes that run, one after another, when everything else has ended.
         mutexes: The nodes that share a word, by word.
+        missing: What its conditions need and is not installed now; with any, a run may be folded but not go on.
         nesting: How deep graphs nest inside.
     """
 
@@ -183,6 +183,7 @@ class Plan:
     index_of: Mapping[str, int]
     final: tuple[int, ...] = ()
     mutexes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
     nesting: int = 0
 
 
@@ -273,7 +274,8 @@ def compile_plan(
         if source in reachable:
             arriving[target].append(arc)
     chains, scopes = _scopes(definition, shape, leaving)
-    edges = _edges(definition, shape, chains, scopes)
+    missing: set[str] = set()
+    edges = _edges(definition, shape, chains, scopes, missing)
     loops = {shape.index_of[loop.node]: number for number, loop in enumerate(definition.loops)}
     headed: dict[int, list[int]] = {}
     for scope in scopes[1:]:
@@ -290,7 +292,7 @@ def compile_plan(
             mutexes.setdefault(node.mutex, []).append(index)
         loop = None
         if index in loops and index in reachable:
-            loop = _loop(definition.loops[loops[index]], edges[shape.loop_arc[loops[index]]])
+            loop = _loop(definition.loops[loops[index]], edges[shape.loop_arc[loops[index]]], missing)
         nodes.append(
             PlanNode(
                 index=index,
@@ -313,7 +315,7 @@ def compile_plan(
                 loses_to=tuple(loses_to.get(index, ())),
                 wait=node.wait,
                 approval=node.approval,
-                map=_map(node),
+                map=_map(node, missing),
                 child=_child(node, definition, graph_id, graphs),
                 **_routes(definition, node, leaving[index], loop),
             )
@@ -332,6 +334,7 @@ def compile_plan(
         index_of=dict(shape.index_of),
         final=tuple(shape.index_of[name] for name in definition.finally_),
         mutexes={word: tuple(sharing) for word, sharing in mutexes.items() if len(sharing) > 1},
+        missing=frozenset(missing),
         nesting=max((_nesting(node) for node in nodes), default=0),
     )
 
@@ -372,20 +375,7 @@ def inline_id(definition: Mapping[str, Any]) -> str:
     return id_of_version(graph_version(canonical(definition)))
 
 
-def _test(condition: Mapping[str, Any]) -> Test:
-    """Compile a condition that the verdict accepted.
-
-    Raises:
-        ValueError: It cannot be compiled now, for instance because the package that it needs is gone.
-    """
-    problems: list[Problem] = []
-    test = compile_condition(condition, "", problems)
-    if test is None:
-        raise ValueError("; ".join(problem.detail for problem in problems))
-    return test
-
-
-def _map(node: NodeDefinition) -> PlanMap | None:
+def _map(node: NodeDefinition, missing: set[str]) -> PlanMap | None:
     if node.map is None:
         return None
     return PlanMap(
@@ -394,7 +384,7 @@ def _map(node: NodeDefinition) -> PlanMap | None:
         concurrency=node.map.concurrency,
         collects=node.map.mode == "collect",
         into=node.map.into or node.name,
-        until=None if node.map.until is None else _test(node.map.until),
+        until=None if node.map.until is None else compile_accepted(node.map.until, missing),
         finish_on=node.map.finish_on,
     )
 
@@ -460,7 +450,11 @@ def _scopes(
 
 
 def _edges(
-    definition: GraphDefinition, shape: Topology, chains: Sequence[tuple[int, ...]], scopes: Sequence[PlanScope]
+    definition: GraphDefinition,
+    shape: Topology,
+    chains: Sequence[tuple[int, ...]],
+    scopes: Sequence[PlanScope],
+    missing: set[str],
 ) -> tuple[PlanEdge, ...]:
     back_to = {arc: scope.index for scope in scopes for arc in scope.back_edges}
     edges = []
@@ -471,7 +465,7 @@ def _edges(
                 index=index,
                 source=source,
                 target=target,
-                test=None if condition is None else _test(condition),
+                test=None if condition is None else compile_accepted(condition, missing),
                 scope=next(scope for scope in chains[source] if scope in chains[target]),
                 back_to=back_to.get(index),
                 exits=tuple(scope for scope in chains[source] if scope not in chains[target]),
@@ -480,10 +474,10 @@ def _edges(
     return tuple(edges)
 
 
-def _loop(definition: LoopDefinition, back_edge: PlanEdge) -> PlanLoop:
+def _loop(definition: LoopDefinition, back_edge: PlanEdge, missing: set[str]) -> PlanLoop:
     if back_edge.back_to is None:
         raise ValueError(f"the loop on {definition.node!r} did not pass the verdict")
-    test = _test(definition.condition)
+    test = compile_accepted(definition.condition, missing)
     return PlanLoop(back_edge.back_to, back_edge.index, test, definition.max_iterations, definition.on_max == "fail")
 
 

@@ -62,6 +62,8 @@ def _final_problems(definition: GraphDefinition) -> Iterator[Problem]:
     tied = {name for edge in definition.edges for name in (edge.from_node, edge.to_node)}
     tied |= {loop.node for loop in definition.loops} | {definition.entry_point}
     types = {node.name: node.type for node in definition.nodes}
+    graphs = {node.name: node.graph for node in definition.nodes}
+    timeouts = {node.name: node.timeout_s for node in definition.nodes}
     seen: set[str] = set()
     for index, name in enumerate(definition.finally_):
         pointer = f"/finally/{index}"
@@ -71,6 +73,9 @@ def _final_problems(definition: GraphDefinition) -> Iterator[Problem]:
         if types[name] in ("wait", "approval", "end"):
             detail = f"Node {name!r} is of type {types[name]}; at the end only nodes run that do work: a tool, a graph or a map."
             yield Problem(pointer, detail, "finally_type")
+        if graphs.get(name) is not None and timeouts[name] is None:
+            detail = f"Node {name!r} runs at the end, where nothing can cancel it: give it a 'timeout_s'."
+            yield Problem(pointer, detail, "finally_without_timeout")
         if name in seen:
             yield Problem(pointer, f"Node {name!r} is in the list already.", "duplicate_name")
         seen.add(name)

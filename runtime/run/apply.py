@@ -8,7 +8,10 @@ edges, loops and tokens in `tokens.py`.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec import UNSET
+
 from runtime.graph.plan import ROOT
+from runtime.json_values import encoded_size
 from runtime.run import apply_steps, tokens
 from runtime.run.model import Frame, Run, Signal
 from runtime.run.records import (
@@ -113,6 +116,7 @@ def _run_resumed(run: Run, _frame: Frame, _record: RunResumed) -> None:
 def _run_retried(run: Run, _frame: Frame, record: RunRetried) -> None:
     run.status = RunStatus.RUNNING
     run.completed_at = None
+    run.paused = False
     run.deadline = record.deadline
     apply_steps.revive(run, run, _time(record))
 
@@ -132,8 +136,9 @@ def _run_forked(run: Run, _frame: Frame, record: RunForked) -> None:
 
 
 def _signal_received(run: Run, _frame: Frame, record: SignalReceived) -> None:
+    size = 0 if record.data is UNSET else encoded_size(record.data)
     run.signal_ids.add(record.id)
-    run.signals.append(Signal(record.id, record.name, record.data, record.seq))
+    run.signals.append(Signal(record.id, record.name, record.data, record.seq, size))
 
 
 def _run_failing(_run: Run, frame: Frame, record: RunFailing) -> None:

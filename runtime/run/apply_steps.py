@@ -74,19 +74,21 @@ def step_started(run: Run, frame: Frame, record: StepStarted) -> None:
 
 
 def _input(run: Run, frame: Frame, index: int, number: int) -> View:
+    patch = run.patch_of(frame, index)
     if frame.is_final(index):
         frame.finals += 1
-        return frame.state.current(frame.plan.index_of, number)
-    view = consume(frame, index, number, resolve=False)
-    if run.patch is not None and run.patch[:2] == (frame.path, index):
-        update, run.patch = run.patch[2], None
-        return frame.state.update(view, update, Writer(number, None, 1), alone=frame.is_alone, overwrite=True)
-    return view
+        view = frame.state.current(frame.plan.index_of, number)
+    else:
+        view = consume(frame, index, number, resolve=patch is not None)
+    if patch is None:
+        return view
+    run.patch = None
+    return frame.state.update(view, patch, Writer(number, None, 1), alone=False, overwrite=True)
 
 
 def _enter(run: Run, frame: Frame, step: Step, state: dict[str, Any], item: int | None = None) -> Frame:
     inside = new_frame(frame, step, item)
-    inside.initial = inside.state.initial(state)
+    inside.initial = inside.state.initial(state, step.view)
     count(inside, ROOT, 1)
     run.frames[inside.path] = inside
     return inside

@@ -4,16 +4,25 @@ from datetime import timedelta
 
 from msgspec import UNSET
 
+from runtime.graph.plan import ROOT
 from runtime.run import maps, waits
 from runtime.run.decision import Decision, Refused, Turn
 from runtime.run.frames import conclude_unstarted
-from runtime.run.messages import Answer, Cancel, Fork, Pause, Recover, Resume, Retry, SendSignal
+from runtime.run.messages import Answer, Cancel, Fork, Pause, Recover, Resume, Retry, SendSignal, Start
 from runtime.run.model import Frame, NodeStatus, Step
 from runtime.run.outcomes import cancel as cancel_step
 from runtime.run.outcomes import lose, restart
-from runtime.run.records import RunCancelRequested, RunForked, RunPaused, RunResumed, RunRetried, RunStatus
+from runtime.run.records import RunCancelRequested, RunForked, RunPaused, RunResumed, RunRetried, RunStarted, RunStatus
 from runtime.run.routing import route_success
 from runtime.run.timers import ring
+
+
+def start(decision: Decision, _message: Start | Resume) -> None:
+    """Begin the accepted run, unless it is to wait or to end."""
+    run = decision.run
+    if run.started_at is None and not run.paused and run.ending is None:
+        deadline = decision.at + timedelta(seconds=run.plan.timeout_s)
+        decision.turn(run).emit(RunStarted(deadline=deadline))
 
 
 def cancel(decision: Decision, _message: Cancel) -> None:
@@ -33,11 +42,13 @@ def pause(decision: Decision, _message: Pause) -> None:
         decision.turn(run).emit(RunPaused())
 
 
-def resume(decision: Decision, _message: Resume) -> None:
-    """Go on where the pause stopped."""
+def resume(decision: Decision, message: Resume) -> None:
+    """Go on where the pause stopped, or begin if it came before that."""
     run = decision.run
     if run.paused:
         decision.turn(run).emit(RunResumed())
+        if not decision.hold:
+            start(decision, message)
         catch_up(decision)
 
 
@@ -88,11 +99,11 @@ def retry(decision: Decision, _message: Retry) -> None:
         raise Refused("NOTHING_TO_RETRY", f"it is {word}, and only one that failed or timed out can.")
     if any(_dead_ends(run)):
         message = (
-            f"node {run.failed_node!r} would fail again in the same way, for the state is the same; "
+            f"what node {run.failed_node!r} failed with is not the failure of an attempt, so trying again changes nothing; "
             "a fork from a step before it can change the state."
         )
         raise Refused("NOTHING_TO_RETRY", message)
-    if not (run.stopped or run.unrouted):
+    if not (run.stopped or run.unrouted or run.held or run.scopes[ROOT].tokens):
         raise Refused("NOTHING_TO_RETRY", "no step of it failed or was stopped, so there is nothing to run again.")
     turn = decision.turn(run)
     turn.emit(RunRetried(deadline=decision.at + timedelta(seconds=run.plan.timeout_s)))

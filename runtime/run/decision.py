@@ -9,7 +9,7 @@ from runtime.errors import Problem
 from runtime.graph.plan import PlanNode
 from runtime.run.apply import apply
 from runtime.run.model import Frame, Run
-from runtime.run.records import Failure, Record, RunFailing
+from runtime.run.records import Failure, Record, RunFailing, RunStatus
 
 
 class Refused(Exception):
@@ -91,7 +91,9 @@ class Turn:
 
     def fail(self, code: str, message: str, node: PlanNode) -> None:
         """Record a failure that nothing in the frame handles; the first one is the frame's."""
-        if not self.frame.is_stopping:
+        frame = self.frame
+        has_ended = frame.ending is RunStatus.COMPLETED and frame.failing is None and frame.is_final(node.index)
+        if has_ended or not frame.is_stopping:
             self.emit(
                 RunFailing(error=Failure(code, message), node=node.name, iteration=self.frame.iteration(node.index))
             )

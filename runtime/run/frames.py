@@ -57,7 +57,7 @@ def _finish(turn: Turn) -> bool:
     if not frame.plan.final:
         _conclude(turn)
         return False
-    if turn.decision.hold:
+    if turn.decision.holds:
         return False
     if frame.finishing is None:
         turn.emit(RunFinishing(status=_status(frame), error=frame.failing or UNSET))

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from runtime.errors import InvalidInput
 from runtime.graph.paths import MISSING, follow
 from runtime.graph.plan import PlanChild, PlanMap, PlanNode
-from runtime.inputs import check_initial_state
+from runtime.inputs import misfits
 from runtime.run.model import Frame
 from runtime.run.state import View
 
@@ -61,12 +60,10 @@ def check_input(child: PlanChild, state: Mapping[str, Any]) -> None:
     """Raise `InsideError` if a graph must not begin with that state."""
     if child.definition is None:
         return
-    try:
-        check_initial_state(child.definition, state)
-    except InvalidInput as error:
-        details = "; ".join(f"{problem.pointer}: {problem.detail}" for problem in error.problems[:5])
-        message = f"The graph inside cannot begin with this state. {details or error.message}"
-        raise InsideError("INVALID_INPUT", message) from error
+    problems = misfits(child.definition, state, "")
+    if problems:
+        details = "; ".join(f"{problem.pointer}: {problem.detail}" for problem in problems[:5])
+        raise InsideError("INVALID_INPUT", f"The graph inside cannot begin with this state. {details}")
 
 
 def items_of(over: PlanMap, view: View) -> Sequence[Any]:

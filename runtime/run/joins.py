@@ -1,5 +1,7 @@
 """Whether a node may run now: what its in-edges say, which join it lost to, and who holds its mutex."""
 
+from collections.abc import Collection
+
 from runtime.run.model import Frame, NodeStatus
 
 _NOT_STARTED = (NodeStatus.IDLE, NodeStatus.SKIPPED)
@@ -16,11 +18,11 @@ def is_ruled_out(frame: Frame, index: int) -> bool:
     return not frame.undecided[index]
 
 
-def lost_to(frame: Frame, index: int) -> str | None:
-    """Return the name of a join that has started and cancels this node."""
+def lost_to(frame: Frame, index: int, but: Collection[int] = ()) -> str | None:
+    """Return the name of a join that has started and cancels this node, but for those joins."""
     plan = frame.plan
     for join in plan.nodes[index].loses_to:
-        if frame.nodes[join] not in _NOT_STARTED:
+        if join not in but and frame.nodes[join] not in _NOT_STARTED:
             return plan.nodes[join].name
     return None
 

@@ -44,7 +44,7 @@ def turn_over(turn: Turn) -> int | None:
             continue
         scope = frame.plan.scopes[index]
         goes_round = any(waiting_view(frame, edge) is not None for edge in scope.back_edges)
-        if goes_round and lost_to(frame, scope.header) is None:
+        if goes_round and lost_to(frame, scope.header, scope.body) is None:  # a join inside does not end its own loop
             if is_locked(frame, scope.header):
                 continue
             turn.emit(

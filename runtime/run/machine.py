@@ -8,7 +8,7 @@ to its end has the frame around it looked at again.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec import UNSET
@@ -35,7 +35,7 @@ from runtime.run.messages import (
     WriteLog,
 )
 from runtime.run.model import Run
-from runtime.run.records import Record, RunDeadlinePassed, RunStarted, RunSubmitted, ToolLog, ToolLogDropped
+from runtime.run.records import Record, RunDeadlinePassed, RunSubmitted, ToolLog, ToolLogDropped
 from runtime.run.timers import timer_due
 
 
@@ -66,13 +66,6 @@ def _submit(decision: Decision, message: Submit) -> None:
     run = decision.run
     tools, state = dict(message.tools), dict(message.initial_state)
     decision.turn(run).emit(RunSubmitted(graph_id=run.plan.graph_id, tools=tools, initial_state=state))
-
-
-def _start(decision: Decision, _message: Start) -> None:
-    run = decision.run
-    if run.started_at is None and not run.paused and run.ending is None:
-        deadline = decision.at + timedelta(seconds=run.plan.timeout_s)
-        decision.turn(run).emit(RunStarted(deadline=deadline))
 
 
 def _attempt_ended(decision: Decision, message: AttemptEnded) -> None:
@@ -110,7 +103,7 @@ def _drop_logs(decision: Decision, message: DropLogs) -> None:
 
 _HANDLERS: Mapping[type[Message], Callable[[Decision, Any], None]] = {
     Submit: _submit,
-    Start: _start,
+    Start: commands.start,
     Recover: commands.recover,
     AttemptEnded: _attempt_ended,
     TimerDue: timer_due,

@@ -66,12 +66,13 @@ class StepPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A signal that came in; `seq` is the number of its record."""
+    """A signal that came in; `seq` is the number of its record, `size` that of its data in bytes."""
 
     id: str
     name: str
     data: Any
     seq: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -224,8 +225,8 @@ class Frame:
 
     @property
     def is_alone(self) -> bool:
-        """Whether it has one token only, so that nothing in it can be concurrent with that."""
-        return self.scopes[ROOT].tokens == 1 and not self.held
+        """Whether it has one token only, so that nothing in it can be concurrent with that. Steps kept for a retry can."""
+        return self.scopes[ROOT].tokens == 1 and not self.held and not self.is_stopping
 
     def iteration(self, node: int) -> int:
         """Return the number that a step of the node has, or would have if it began now."""
@@ -279,6 +280,10 @@ class Run(Frame):
 
     def __post_init__(self) -> None:
         self.frames[""] = self
+
+    def patch_of(self, frame: Frame, node: int) -> dict[str, Any] | None:
+        """Return what a fork puts over the input of the step that a node begins now."""
+        return self.patch[2] if self.patch is not None and self.patch[:2] == (frame.path, node) else None
 
     @property
     def word(self) -> RunStatus:

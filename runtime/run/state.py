@@ -11,7 +11,7 @@ other's (a write is always numbered higher than what it replaced). As long as a 
 exist, so lineages are cut there and a chain or loop of any length keeps none.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -135,10 +135,14 @@ class WorkflowState:
         self._folding = {key: REDUCERS[word] for key, word in reducers.items() if word in REDUCERS}
         self._newest: dict[str, list[Write]] = {}
 
-    def initial(self, values: Mapping[str, Any]) -> View:
-        """Return the view that a run starts with."""
+    def initial(self, values: Mapping[str, Any], known: View | None = None) -> View:
+        """Return the view that a run starts with; `known` spares measuring values that it has too."""
         writer = Writer(seq=1, node=None, iteration=1)
-        view = {key: Write(value, writer, Lineage(1, ()), _size(key, value)) for key, value in values.items()}
+        view: dict[str, Write] = {}
+        for key, value in values.items():
+            old = None if known is None else known.get(key)
+            size = old.size if old is not None and old.value is value else _size(key, value)
+            view[key] = Write(value, writer, Lineage(1, ()), size)
         self._newest = {key: [write] for key, write in view.items()}
         return view
 
@@ -187,7 +191,7 @@ class WorkflowState:
                 lineage = Lineage(writer.seq, parents, reduced.contribution, reduced=True)
                 write = Write(reduced.value, writer, lineage, reduced.size)
             changed[key] = write
-            self._replace(key, write, () if old is None else (old.lineage, *old.lineage.parents))
+            self._renew(key, write, old)
         return {**view, **changed} if changed else view
 
     def merge(self, views: Sequence[View], number: int, *, resolve: bool = False, commit: bool = False) -> View:
@@ -218,8 +222,9 @@ class WorkflowState:
                 if merged is None:
                     result = merged = dict(result)
                 merged[key] = write
-                if commit and left is not None and write is not right:
-                    self._replace(key, write, (left.lineage, right.lineage))
+        for key, write in merged.items() if commit and merged else ():
+            if write.lineage.number == number:
+                self._renew(key, write, None)
         return result
 
     def cut_lineages(self, view: View) -> None:
@@ -228,7 +233,7 @@ class WorkflowState:
             if self._is_only(key, write):
                 write.lineage.parents = ()
 
-    def current(self, order: Mapping[str, int], number: int, *, commit: bool = False) -> View:
+    def current(self, order: Mapping[str, int], number: int) -> View:
         """Return the view of everything written so far. A node may have it as its input; what it writes comes after all of it.
 
         Concurrent writes that no node has joined are merged as a join would, in the `order` of their nodes in the graph; the
@@ -237,12 +242,8 @@ class WorkflowState:
         Args:
             order: Place of each node, by name.
             number: Number of the record that merges them; larger than that of any write.
-            commit: Remember merged writes as the newest; only `apply` does that.
         """
-        view = {key: self._settled(key, writes, order, number) for key, writes in self._newest.items()}
-        if commit:
-            self._newest = {key: [write] for key, write in view.items()}
-        return view
+        return {key: self._settled(key, writes, order, number) for key, writes in self._newest.items()}
 
     def newest(self, order: Mapping[str, int]) -> dict[str, Any]:
         """Return the values of `current`: the state as the run has it now."""
@@ -262,13 +263,14 @@ class WorkflowState:
         newest = self._newest[key]
         return len(newest) == 1 and newest[0] is write
 
-    def _replace(self, key: str, write: Write, replaced: Iterable[Lineage]) -> None:
+    def _renew(self, key: str, write: Write, old: Write | None) -> None:
+        """Put a write in place of the `old` one it was made from, and of all others that it came after."""
         newest = self._newest.get(key)
-        if newest is None:
+        if not newest or (len(newest) == 1 and newest[0] is old):
             self._newest[key] = [write]
             return
-        gone = set(map(id, replaced))
-        self._newest[key] = [*(old for old in newest if id(old.lineage) not in gone), write]
+        past = _ancestors(write.lineage, min(other.lineage.number for other in newest))
+        self._newest[key] = [*(other for other in newest if id(other.lineage) not in past), write]
 
     def _reduce(self, key: str, reducer: Reducer, old: Write | None, given: Any) -> "_Reduced | None":
         """Return what a write under a reducer makes of a key, or None if it changes nothing."""
@@ -362,7 +364,7 @@ def _came_after(late: Lineage, early: Lineage) -> bool:
         for parent in lineage.parents:
             if parent is early:
                 return True
-            if parent.number >= early.number and id(parent) not in seen:
+            if parent.number > early.number and id(parent) not in seen:
                 seen.add(id(parent))
                 pending.append(parent)
     return False
@@ -388,12 +390,13 @@ def _rank(write: Write, order: Mapping[str, int]) -> tuple[int, int, bytes]:
     return order.get(write.writer.node or "", -1), write.writer.iteration, canonical(write.value)
 
 
-def _ancestors(lineage: Lineage) -> set[int]:
+def _ancestors(lineage: Lineage, floor: int = 0) -> set[int]:
+    """Return the identities of a lineage and all before it whose number is not below `floor`."""
     seen = {id(lineage)}
     pending = [lineage]
     while pending:
         for parent in pending.pop().parents:
-            if id(parent) not in seen:
+            if parent.number >= floor and id(parent) not in seen:
                 seen.add(id(parent))
                 pending.append(parent)
     return seen

@@ -1,5 +1,6 @@
 """When a node starts, and when it is skipped."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from msgspec import UNSET
@@ -12,14 +13,14 @@ from runtime.run.messages import Failed
 from runtime.run.model import NodeStatus
 from runtime.run.outcomes import complete, fail, follow_dead_edges, request_cancel
 from runtime.run.records import EndReached, Failure, StepSkipped, StepStarted
-from runtime.run.state import StateError, View
+from runtime.run.state import StateError, View, WorkflowState
 from runtime.run.tokens import arrived, skipped_loops
 
 
 def settle(turn: Turn, index: int) -> None:
     """Start a node, or skip it, if its in-edges allow or rule out that it runs."""
     frame = turn.frame
-    if frame.nodes[index] is not NodeStatus.IDLE or frame.is_stopping:
+    if frame.nodes[index] is not NodeStatus.IDLE or frame.is_stopping or not turn.node(index).in_edges:
         return
     node = turn.node(index)
     if node.loses_to and frame.taken[index] and lost_to(frame, index) is not None:
@@ -45,7 +46,7 @@ def start(turn: Turn, index: int) -> None:
     """Start the first attempt of a node's step."""
     frame, run = turn.frame, turn.run
     node = turn.node(index)
-    if run.steps >= run.plan.max_steps:
+    if run.steps >= run.plan.max_steps and not frame.is_final(index):
         turn.fail("STEP_LIMIT", f"The run may take at most {run.plan.max_steps} steps (limits.max_steps).", node)
         return
     iteration = frame.iteration(index)
@@ -77,7 +78,10 @@ def start(turn: Turn, index: int) -> None:
 def _check_start(turn: Turn, node: PlanNode, started: StepStarted) -> None:
     """Raise the reason why a step cannot begin; note what it begins with."""
     frame = turn.frame
-    views = arrived(frame, node.index)
+    patch = turn.run.patch_of(frame, node.index) or {}
+    views: Sequence[View] = arrived(frame, node.index)
+    if patch:
+        views = [{key: write for key, write in view.items() if key not in patch} for view in views]
     number = turn.run.seq + 1
     if len(views) > 1 and not frame.is_final(node.index):
         frame.state.check_join(views, number)
@@ -85,6 +89,8 @@ def _check_start(turn: Turn, node: PlanNode, started: StepStarted) -> None:
         return
     is_final = frame.is_final(node.index)
     view: View = frame.state.current(frame.plan.index_of, number) if is_final else frame.state.merge(views, number)
+    if patch:
+        view = {**view, **WorkflowState({}).initial(patch)}
     if node.wait is not None:
         waits.check(node.wait, view)
     if node.child is None:

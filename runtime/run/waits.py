@@ -28,6 +28,9 @@ from runtime.run.state import View
 MAX_SIGNALS: Final = 10_000
 """Signals that one run takes."""
 
+MAX_SIGNAL_BYTES: Final = 4 << 20
+"""Size of the data of all signals that a run keeps because nobody took them yet."""
+
 
 def check(wait: WaitDefinition, view: View) -> None:
     """Raise `InsideError` if the state does not say until when to wait."""
@@ -136,19 +139,25 @@ def receive(decision: Decision, identity: str, name: str, data: Any) -> None:
     if identity in run.signal_ids:
         return
     if len(run.signal_ids) >= MAX_SIGNALS:
-        raise Refused("TOO_MANY_SIGNALS", f"The run took {MAX_SIGNALS:,} signals already, which is all it may take.")
+        raise Refused("TOO_MANY_SIGNALS", f"has been sent {MAX_SIGNALS:,} signals, and no run takes more")
+    if sum(signal.size for signal in run.signals) > MAX_SIGNAL_BYTES:
+        raise Refused("TOO_MANY_SIGNALS", f"keeps over {MAX_SIGNAL_BYTES:,} bytes of signals that nobody took")
     decision.turn(run).emit(SignalReceived(id=identity, name=name, data=UNSET if data is None else data))
-    if run.is_stopping:
-        return
     waiting = [
         (step.order, frame, step)
         for frame in run.frames.values()
         for step in frame.active.values()
-        if step.signal == name and step.cancelling is None and not frame.is_stopping
+        if step.signal == name and _listens(frame, step)
     ]
     if waiting:
         _, frame, step = min(waiting, key=lambda one: one[0])
         _deliver(decision.turn(frame), step, run.signals[-1])
+
+
+def _listens(frame: Frame, step: Step) -> bool:
+    if step.cancelling is not None or (step.map is not None and step.map.stopping is not None):
+        return False
+    return frame.is_final(step.node) or not frame.is_stopping
 
 
 def _deliver(turn: Turn, step: Step, signal: Signal) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from tools import tool
+from tools import ToolError, tool
 
 
 @tool(effect="pure")
@@ -23,6 +23,14 @@ async def wait_for(state: dict[str, Any], path: str) -> None:
     """Wait until the file exists."""
     while not Path(path).exists():
         await anyio.sleep(0.01)
+
+
+@tool(effect="pure")
+async def need_file(state: dict[str, Any], path: str) -> dict[str, Any]:
+    """Fail unless the file exists."""
+    if not Path(path).exists():
+        raise ToolError("There is no file yet.", code="NO_FILE", retryable=False)
+    return {"file": Path(path).name}
 
 
 @tool(effect="pure")

@@ -95,8 +95,26 @@ class Server:
         return state
 
     def wait_ended(self, run_id: str) -> dict[str, Any]:
-        eventually(lambda: self.state(run_id)["status"] not in ("pending", "running"))
+        eventually(lambda: self.state(run_id)["status"] not in ("pending", "running", "waiting", "paused"))
         return self.state(run_id)
+
+    def wait_event(self, run_id: str, event: str, **fields: Any) -> dict[str, Any]:
+        """Wait for the first record of that kind with these fields, and return it."""
+
+        def found() -> dict[str, Any] | None:
+            log: list[dict[str, Any]] = self.state(run_id)["execution_log"]
+            return next((one for one in log if one["event"] == event and fields.items() <= one.items()), None)
+
+        record = eventually(found)
+        assert record is not None
+        return record
+
+    def command(self, run_id: str, command: str, **body: Any) -> dict[str, Any]:
+        """Send a command that has to be taken, and return the answer."""
+        response = self.client.post(f"/api/runs/{run_id}/{command}", json=body or None)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
 
     def wait_started(self, run_id: str, steps: int) -> None:
         """Wait until that many steps of the run have started."""

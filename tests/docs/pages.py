@@ -33,12 +33,20 @@ def name_of(page: Path) -> str:
 
 def blocks(info: str) -> list[Block]:
     """Return the blocks of all pages with exactly that info string."""
+    return [block for block in _all_blocks() if block.info == info]
+
+
+def blocks_that_begin(info: str) -> list[Block]:
+    """Return the blocks of all pages whose info string begins so."""
+    return [block for block in _all_blocks() if block.info.startswith(info)]
+
+
+def _all_blocks() -> list[Block]:
     return [
         Block(name_of(page), text.count("\n", 0, match.start()) + 1, match["info"], match["text"])
         for page in PAGES
         for text in [page.read_text(encoding="utf-8")]
         for match in _FENCE.finditer(text)
-        if match["info"] == info
     ]
 
 

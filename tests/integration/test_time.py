@@ -1,5 +1,6 @@
 """Retries, time-outs and graces on virtual time: exact to the millisecond, and over in no time."""
 
+import random
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from runtime.clock import LoopClock
 from runtime.testing import ScriptedTools, scripted
 from tests.conftest import START, Open
 from tests.integration.flow import named, of, stored, until
+from tools import ToolContext, ToolError, tool
 
 
 def steady(**retry: Any) -> dict[str, Any]:
@@ -229,3 +231,19 @@ async def test_closing_takes_no_longer_than_its_grace(opened_virtual: Open, virt
         await anyio.sleep(1)
         left = virtual.monotonic()
     assert virtual.monotonic() - left == pytest.approx(20, abs=1)
+
+
+@pytest.mark.parametrize("seed", [61, 90, 187, 196])
+async def test_no_retry_is_lost_between_the_clocks_of_loop_and_wall(
+    opened_virtual: Open, tools: ScriptedTools, seed: int
+) -> None:
+    @tool(name="flaky", effect="pure")
+    async def flaky(state: dict[str, Any], context: ToolContext) -> None:
+        await anyio.sleep(random.Random(seed).random())
+        if context.attempt == 1:
+            raise ToolError("once")
+
+    tools.add(flaky)
+    async with opened_virtual() as engine:
+        graph_id = await stored(engine, [{"name": "a", "tool": "flaky"}])
+        assert (await engine.run(graph_id)).status == "completed"

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from runtime.actors.binding import bind
-from runtime.graph.plan import ROOT, Plan
+from runtime.graph.checks import judge
+from runtime.graph.plan import ROOT, Plan, compile_plan
 from runtime.run.apply import apply
 from runtime.run.decision import Refused
 from runtime.run.machine import decide
@@ -38,9 +39,9 @@ from runtime.run.records import LoopIteration, Record, StepFailed, StepStarted, 
 from runtime.run.tokens import waiting_view
 from tests.support.compare import assert_same_run
 from tests.support.driver import NOON
-from tests.support.graphs import Source, node, planned
+from tests.support.graphs import Source, node
 from tests.support.tools import FakeTools
-from tools.contract import Tool, tool
+from tools.contract import tool
 
 Outcome = Succeeded | Failed | Stopped
 
@@ -57,6 +58,14 @@ def fragile(state: dict[str, object]) -> None:
 
 def tools() -> FakeTools:
     return FakeTools(once_tried, fragile)
+
+
+def planned(source: Source) -> Plan:
+    """Return the plan of a graph that the verdict has to accept."""
+    verdict = judge(source, tools())
+    assert verdict.errors == []
+    assert verdict.definition is not None
+    return compile_plan(verdict.definition, "graph-1")
 
 
 # --- graphs -----------------------------------------------------------------------------------------------------------
@@ -99,9 +108,9 @@ class Hand:
         crashes_at: Numbers of messages after which the run is thrown away and rebuilt from its records.
     """
 
-    def __init__(self, source: Source | Plan, *, crashes_at: Sequence[int] = (), known: FakeTools | None = None) -> None:
+    def __init__(self, source: Source | Plan, *, crashes_at: Sequence[int] = ()) -> None:
         self.plan = source if isinstance(source, Plan) else planned(source)
-        bound, missing = bind(self.plan, known or tools())
+        bound, missing = bind(self.plan, tools())
         assert missing == ()
         self.policies: Sequence[StepPolicy] = bound.policies
         self.run = new_run(self.plan, "run-1", self.policies)
@@ -377,7 +386,3 @@ def fold(plan: Plan, policies: Sequence[StepPolicy], records: Sequence[Record]) 
     for line in encode_records(records):
         apply(run, decode_record(line))
     return run
-
-
-def known(*further: Tool) -> FakeTools:
-    return FakeTools(once_tried, fragile, *further)

@@ -115,16 +115,12 @@ class Histories:
         Raises:
             Conflict: They cannot be merged; nothing has happened then.
         """
-        merged: dict[str, list[Value]] = {}
         result = dict(views[0])
         for view in views[1:]:
             for key, right in view.items():
-                joined = self._join(key, result[key], right, resolve=resolve) if key in result else right
-                if key in result and joined is not result[key] and joined is not right:
-                    merged.setdefault(key, []).append(joined)
-                result[key] = joined
-        for key, values in merged.items():
-            for value in values:
+                result[key] = self._join(key, result[key], right, resolve=resolve) if key in result else right
+        for key, value in result.items():
+            if not any(view.get(key) is value for view in views):
                 self._keep(key, value)
         return result
 
@@ -187,21 +183,11 @@ class Histories:
             view[key] = first
         return view
 
-    def commit(self, view: View) -> View:
-        """Remember the values of `current`, which a node has as its input."""
-        for key, value in view.items():
-            if not any(value is known for known in self.made[key]):
-                self._keep(key, value)
-        return view
-
     def final(self) -> dict[str, Any]:
-        """Return the state at the end; lists that grow in no order, as it follows from the order of merges."""
-        return {key: self.plain(key, value.value) for key, value in self.current().items()}
-
-    def plain(self, key: str, value: Any) -> Any:
-        """Return a value as `final` does."""
-        grows = self.reducers.get(key) in ("append", "extend", "union") and isinstance(value, list)
-        return sorted(value, key=exactly) if grows else value
+        """Return the state at the end, with lists that grow sorted: in what order they grow is not said by the rules."""
+        grow = {key for key, reducer in self.reducers.items() if reducer in ("append", "extend", "union")}
+        values = self.values(self.current())
+        return {key: sorted(value, key=exactly) if key in grow else value for key, value in values.items()}
 
     @staticmethod
     def _is_after(other: Value, value: Value) -> bool:

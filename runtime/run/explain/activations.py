@@ -45,7 +45,6 @@ def explain(
 
     Raises:
         KeyError: The plan has no such node.
-        ValueError: `path` is no path of a frame.
     """
     limit = max(limit, 1)
     trace = Trace(plan, plan.index_of[node], path, limit)

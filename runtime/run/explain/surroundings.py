@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from runtime.run.explain.clauses import failure
@@ -58,17 +57,18 @@ class Surroundings:
         self.finishing = False
         self.endings = 0
         self._around = _around(path)
-        self._ended: dict[str, _End] = {}
-        self._stops: dict[str, str] = {}
+        self._ended: dict[str, str] = {}
 
     @property
     def ended(self) -> str | None:
         """How the run, or a step around the frame, ended, as a clause; None if none has."""
-        return next((end.clause for end in self._ended.values()), None)
+        return next(iter(self._ended.values()), None)
 
     def follow(self, record: Record, path: str) -> None:
         """Take in the next record of the run, one of the frame at `path`."""
         self.run_id = record.run_id
+        if isinstance(record, StepRecord) and self.is_inside(path):
+            self._ended.clear()  # a retry of the run revived it
         match record:
             case RunStarted():
                 self.started = True
@@ -85,7 +85,9 @@ class Surroundings:
             case RunRecovered():
                 self.blocked = None
             case RunRetried():
-                self._revive()
+                self.stopping = None
+                self.finishing = False
+                self._ended.pop("", None)
             case RunCancelRequested() | RunDeadlinePassed():
                 self.paused = False
                 is_cancel = isinstance(record, RunCancelRequested)
@@ -97,24 +99,19 @@ class Surroundings:
             case RunFinishing() if path == self.path:
                 self.finishing = True
                 self.endings += 1
-            case StepStarted() if path == self.path:
-                self._ended.clear()
-            case StepRecord() if path != self.path:
+            case StepRecord() if not self.is_inside(path):
                 self._step_around(record, path)
         if record.terminal is not None:
             error = getattr(record, "error", None)
             how = _ENDS[record.terminal]
-            self._ended[""] = _End(f"the run {how}" + (f" ({failure(error)})" if error else ""), revives=True)
+            self._ended[""] = f"the run {how}" + (f" ({failure(error)})" if error else "")
+
+    def is_inside(self, path: str) -> bool:
+        """Return whether a path is that of the frame, or of one inside it."""
+        return not self.path or path == self.path or path.startswith(f"{self.path}/")
 
     def _is_here_or_around(self, path: str) -> bool:
         return path in ("", self.path) or self.path.startswith(f"{path}/")
-
-    def _revive(self) -> None:
-        """Go on with everything that ended because the run did."""
-        self.stopping = None
-        self.finishing = False
-        self._stops.clear()
-        self._ended = {inside: end for inside, end in self._ended.items() if not end.revives}
 
     def _step_around(self, record: StepRecord, path: str) -> None:
         """Take in a record of another frame, if it is about a step, or an item, around this one."""
@@ -125,28 +122,21 @@ class Surroundings:
             self._end_or_begin(record, inside, f"item {item} of {node!r}" if item is not None else repr(node))
 
     def _end_or_begin(self, record: StepRecord, inside: str, what: str) -> None:
-        stop, ended = self._stops.get(inside), self._ended.get(inside)
         match record:
             case ItemStarted():
                 self.begun = self.begun or inside == self.path
             case StepStarted():
                 self.begun = self.begun or (inside == self.path and not inside.endswith("]"))
             case StepCancelRequested():
-                self._stops[inside] = "cancelled"
                 self.stopping = self.stopping or f"{what} is being cancelled"
             case MapStopping():
-                self._stops[inside] = record.reason
                 self.stopping = self.stopping or "the map around it needs no more"
-                if record.reason == "item_failed" and ended is not None and ended.clause.endswith("failed"):
-                    self._ended[inside] = _End(ended.clause, revives=True)
             case StepCompleted() | ItemCompleted():
-                self._ended[inside] = _End(f"{what} completed", revives=False)
-            case StepFailed():
-                self._ended[inside] = _End(f"{what} failed", revives=record.handled == "fail_run")
-            case ItemFailed():
-                self._ended[inside] = _End(f"{what} failed", revives=stop == "item_failed")
+                self._ended[inside] = f"{what} completed"
+            case StepFailed() | ItemFailed():
+                self._ended[inside] = f"{what} failed"
             case StepCancelled() | ItemCancelled():
-                self._ended[inside] = _End(f"{what} was cancelled", revives=stop in (None, "item_failed"))
+                self._ended[inside] = f"{what} was cancelled"
 
 
 def graph_at(path: str) -> str:
@@ -154,14 +144,6 @@ def graph_at(path: str) -> str:
     if not path:
         return "the run"
     return "the item" if path.endswith("]") else "the sub-graph"
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How something ended, and whether it goes on when the run is retried."""
-
-    clause: str
-    revives: bool
 
 
 _ENDS: Final[Mapping[RunStatus, str]] = {
@@ -175,13 +157,16 @@ _SEGMENT: Final = re.compile(r"(.*)#(\d+)(?:\[(\d+)\])?", re.DOTALL)
 
 
 def _around(path: str) -> list[tuple[str, str, str, int, int | None]]:
-    """Return the steps around a frame: the path inside, the path outside, node, iteration and item; outermost first."""
+    """Return the steps around a frame: the path inside, the path outside, node, iteration and item; outermost first.
+
+    A path that is none names no steps, so that nothing ever begins there.
+    """
     steps = []
     outside = ""
     for part in path.split("/") if path else ():
         match = _SEGMENT.fullmatch(part)
         if match is None:
-            raise ValueError(f"{path!r} is no path of a frame")
+            return []
         name = match[1].replace("~1", "/").replace("~0", "~")
         inside = f"{outside}/{part}" if outside else part
         steps.append((inside, outside, name, int(match[2]), None if match[3] is None else int(match[3])))

@@ -107,7 +107,6 @@ class Stand:
 
     Attributes:
         status: None as long as it is not decided.
-        waiting: What it waits for, or waited for last.
         is_stopped: Whether it is being stopped while the run goes on.
         took: The first edge it took.
         causes: Its in-edges, if it was skipped.
@@ -117,7 +116,6 @@ class Stand:
     iteration: int = 0
     last: StepRecord | None = None
     attempt: int = 0
-    waiting: StepWaiting | ApprovalRequested | None = None
     is_stopped: bool = False
     took: EdgeTaken | None = None
     causes: Causes = ()
@@ -151,13 +149,16 @@ class Trace:
         self.turns = [Turns() for _ in plan.scopes]
         self.stories: deque[Story] = deque()
         self.older: Counter[Status] = Counter()
+        self._retried = False
         self._limit = limit
 
     def follow(self, record: Record) -> None:
         """Take in the next record of the run."""
         path = record.path if isinstance(record.path, str) else ""
         self.run.follow(record, path)
-        if isinstance(record, RunRetried) and self.run.ended is None:
+        if isinstance(record, RunRetried):
+            self._retried = True
+        elif self._retried and isinstance(record, StepRecord) and self.run.is_inside(path):
             self._revive()
         if path != self.run.path:
             return
@@ -252,9 +253,7 @@ class Trace:
         stand.status = _status_after(record) or stand.status
         stand.attempt = getattr(record, "attempt", stand.attempt)
         if isinstance(record, StepStarted):
-            stand.took = stand.waiting = None
-        elif isinstance(record, StepWaiting | ApprovalRequested):
-            stand.waiting = record
+            stand.took = None
         elif isinstance(record, StepCancelRequested):
             stand.is_stopped = True
         elif isinstance(record, StepSkipped):
@@ -267,19 +266,19 @@ class Trace:
             self._kill(node, record, ())
 
     def _revive(self) -> None:
-        """Let the steps go on that ended because the run did; those with a tool begin their next attempt."""
+        """Let the steps go on that ended because the run did; those without a graph inside begin their next attempt."""
+        self._retried = False
         for index, stand in enumerate(self.nodes):
             failed = isinstance(stand.last, StepFailed) and stand.last.handled == "fail_run" and stand.last.attempt
             stopped = isinstance(stand.last, StepCancelled) and not stand.is_stopped
             if index in self.plan.final or not (failed or stopped):
                 continue
-            stand.last = stand.waiting
-            stand.status = "running" if stand.waiting is None else _status_after(stand.waiting)
+            stand.last, stand.status = None, "running"
             if index == self.node.index and self.stories:
                 self._revive_story(self.stories[-1])
 
     def _revive_story(self, story: Story) -> None:
-        story.status = self.nodes[self.node.index].status or "running"
+        story.status = "running"
         story.stopped_by = None
         story.records = [record for record in story.records if not isinstance(record, RunFailing)]
         if any(isinstance(record, MapStopping) and record.reason != "item_failed" for record in story.records):

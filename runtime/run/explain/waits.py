@@ -76,7 +76,7 @@ def to_start(trace: Trace, live: Live | None) -> Iterator[Wait]:
     if node.mutex is not None:
         for other in trace.plan.mutexes.get(node.mutex, ()):
             stand = trace.nodes[other]
-            if other != node.index and stand.status is not None and stand.status not in OVER:
+            if stand.status is not None and stand.status not in OVER:
                 name = trace.plan.nodes[other].name
                 text = f"waits for mutex {node.mutex!r}, which {name!r} has"
                 yield Wait("mutex", text, node=name, status=stand.status, mutex=node.mutex)

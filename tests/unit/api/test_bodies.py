@@ -7,8 +7,15 @@ from starlette.testclient import TestClient
 
 from api.settings import BODY_BYTES, GRAPH_BYTES
 
-PATHS = ["/api/graph/create", "/api/graph/run", "/api/graph/run-async"]
-LIMITS = {"/api/graph/create": GRAPH_BYTES, "/api/graph/run": BODY_BYTES, "/api/graph/run-async": BODY_BYTES}
+LIMITS = {
+    "/api/graph/create": GRAPH_BYTES,
+    "/api/graph/run": BODY_BYTES,
+    "/api/graph/run-async": BODY_BYTES,
+    "/api/runs/run-1/signal": BODY_BYTES,
+    "/api/runs/run-1/answer": BODY_BYTES,
+    "/api/runs/run-1/fork": BODY_BYTES,
+}
+PATHS = list(LIMITS)
 JSON = {"content-type": "application/json"}
 
 

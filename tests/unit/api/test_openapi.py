@@ -10,6 +10,15 @@ from starlette.testclient import TestClient
 from api import schemas
 
 METHODS = {"get", "post", "delete"}
+WITH_BODY = {
+    "post /api/graph/create",
+    "post /api/graph/run",
+    "post /api/graph/run-async",
+    "post /api/graph/simulate",
+    "post /api/runs/{run_id}/answer",
+    "post /api/runs/{run_id}/fork",
+    "post /api/runs/{run_id}/signal",
+}
 
 
 @pytest.fixture
@@ -34,13 +43,23 @@ def test_every_endpoint_is_there(document: dict[str, Any]) -> None:
         "post /api/graph/create",
         "post /api/graph/run",
         "post /api/graph/run-async",
+        "post /api/graph/simulate",
         "get /api/graph/state/{run_id}",
         "get /api/graphs",
         "get /api/graphs/{graph_id}",
         "delete /api/graphs/{graph_id}",
         "get /api/runs",
+        "post /api/runs/{run_id}/answer",
+        "get /api/runs/{run_id}/approvals",
+        "get /api/runs/{run_id}/blame",
         "post /api/runs/{run_id}/cancel",
         "get /api/runs/{run_id}/events",
+        "get /api/runs/{run_id}/explain",
+        "post /api/runs/{run_id}/fork",
+        "post /api/runs/{run_id}/pause",
+        "post /api/runs/{run_id}/resume",
+        "post /api/runs/{run_id}/retry",
+        "post /api/runs/{run_id}/signal",
         "get /api/tools",
         "get /health",
     }
@@ -58,7 +77,7 @@ def test_every_operation_is_described_with_examples(document: dict[str, Any]) ->
         for status, response in operation["responses"].items():
             if status != "200":
                 assert response["content"]["application/problem+json"]["example"], (name, status)
-        if name in ("post /api/graph/create", "post /api/graph/run", "post /api/graph/run-async"):
+        if name in WITH_BODY:
             body = operation["requestBody"]["content"]["application/json"]
             assert body["schema"], name
             assert body["example"], name

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from starlette.testclient import TestClient
 
-from api.schemas import CancelAnswer, EventsAnswer, RunAcceptedAnswer, RunAnswer, RunsAnswer, RunStateAnswer
+from api.schemas import EventsAnswer, RunAcceptedAnswer, RunAnswer, RunsAnswer, RunStateAnswer
 
 
 def finish(client: TestClient, run_id: str) -> None:
@@ -111,23 +111,6 @@ def test_a_wrong_query_for_runs_is_refused(client: TestClient, query: str) -> No
     assert response.json()["code"] == "INVALID_INPUT"
 
 
-def test_cancel_is_idempotent_and_refused_after_another_end(
-    client: TestClient, echo_graph: str, hold_graph: str
-) -> None:
-    held = client.post("/api/graph/run-async", json={"graph_id": hold_graph}).json()["run_id"]
-    for _ in range(2):
-        response = client.post(f"/api/runs/{held}/cancel")
-        assert response.status_code == 200
-        CancelAnswer.model_validate_json(response.content)
-    finish(client, held)
-    again = client.post(f"/api/runs/{held}/cancel")
-    assert (again.status_code, again.json()["status"]) == (200, "cancelled")
-
-    done = client.post("/api/graph/run", json={"graph_id": echo_graph}).json()["run_id"]
-    refused = client.post(f"/api/runs/{done}/cancel")
-    assert (refused.status_code, refused.json()["code"], refused.json()["run_id"]) == (409, "RUN_FINISHED", done)
-
-
 def test_events_are_read_in_parts_without_gaps(client: TestClient, echo_graph: str) -> None:
     run = client.post("/api/graph/run", json={"graph_id": echo_graph}).json()
     seen: list[dict[str, Any]] = []
@@ -155,7 +138,6 @@ def test_an_unknown_run_is_not_found(client: TestClient, run_id: str) -> None:
     for response in (
         client.get(f"/api/graph/state/{run_id}"),
         client.get(f"/api/runs/{run_id}/events"),
-        client.post(f"/api/runs/{run_id}/cancel"),
     ):
         assert response.status_code == 404
 

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from runtime import open_engine
 from runtime.errors import InvalidGraph, Problem
 from runtime.graph import cel
-from runtime.graph.conditions import ConditionError, Operands, Test, compile_condition, json_equal
+from runtime.graph.conditions import (
+    MAX_LEAVES,
+    ConditionError,
+    Operands,
+    Test,
+    compile_accepted,
+    compile_condition,
+    json_equal,
+)
 from runtime.graph.paths import MISSING
 from tests.conftest import settings
 from tests.support.graphs import Source, edge, graph, leaf, loop, node
@@ -106,13 +114,14 @@ def test_an_expression_is_tested_on_the_state(text: str, wanted: bool) -> None:
     assert holds(text, **STATE) is wanted
 
 
+TEXT: Final = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)
 JSON: Final = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers(-(1 << 63), (1 << 63) - 1)
+    | st.integers(-(1 << 53), 1 << 53)  # CEL compares larger ones with floating-point numbers after rounding them
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=8,
 )
 
@@ -243,6 +252,7 @@ def test_the_message_of_an_error_is_no_way_for_data_into_the_log() -> None:
         ("a == 'b", "Syntax error"),
         ("é > 1", "Syntax error"),
         ("a == '\ud800'", "surrogates not allowed"),
+        ("a == 1\0 || true", "Syntax error"),
         ("while == 1", "reserved identifier: while"),
         ("type == 'x'", "no matching overload for '_==_'"),
         ("now() > a", "undeclared reference to 'now'"),
@@ -298,6 +308,20 @@ def test_expressions_are_as_long_and_name_as_much_as_allowed() -> None:
     assert holds(" && ".join(names), **names)
 
 
+def test_an_expression_counts_as_a_leaf() -> None:
+    yes: Source = {"expr": "a == 1"}
+    assert faults({"any": [yes] * MAX_LEAVES}) == []
+    assert [problem.type for problem in faults({"any": [yes] * (MAX_LEAVES + 1)})] == ["condition_too_large"]
+
+
+def test_the_first_three_faults_are_named_and_the_source_is_not_repeated() -> None:
+    (problem,) = faults({"expr": "f(1) && g(2) && h(3) && i(4)"})
+    assert problem.detail == (
+        "The expression is not valid: undeclared reference to 'f' (column 2); "
+        "undeclared reference to 'g' (column 10); undeclared reference to 'h' (column 18)."
+    )
+
+
 @given(st.text(st.sampled_from("ab.()[]{}'\"!&|=+-<>?:,x01 \n\\é\x00"), max_size=30))
 def test_no_text_does_more_than_be_refused(text: str) -> None:
     assert {problem.type for problem in faults({"expr": text})} <= {"invalid_expression"}
@@ -333,8 +357,11 @@ INSIDE: Final = {
         ("a" * cel.MAX_TEXT, "a" * (cel.MAX_TEXT + 1), "'x' has a text of 65,537 bytes, and at most 65,536"),
         ("é" * (cel.MAX_TEXT // 2), "é" * (cel.MAX_TEXT // 2 + 1), "'x' has a text of 65,538 bytes"),
         ({"a" * cel.MAX_TEXT: 1}, {"a" * (cel.MAX_TEXT + 1): 1}, "'x' has a text of 65,537 bytes"),
-        ([[0] * 4_990] * 5, [[0] * 5_000] * 6, "with 'x', its operands are larger than 30,000"),
-        (["a" * 100] * 1_000, ["a" * 100] * 1_200, "with 'x', its operands are larger than 30,000"),
+        ([[0] * 4_990] * 8, [[0] * 5_000] * 8, "with 'x', its operands are larger than 40,000"),
+        (["a" * 100] * 3_000, ["a" * 100] * 3_100, "with 'x', its operands are larger than 40,000"),
+        ("a\1b", "a\0b", "'x' has a text with a null character"),
+        ({"a\1b": 1}, {"a\0b": 1}, "'x' has a text with a null character"),
+        ("\ud7ff", "\ud800", "x != null"),
         (deep(60), deep(64), "'x' is nested more than 64 deep"),
         (deep(60), deep(100_000), "'x' is nested more than 64 deep"),
     ],
@@ -348,9 +375,9 @@ def test_what_an_expression_is_given_is_bounded_at_any_depth(
 
 
 def test_the_operands_are_bounded_together() -> None:
-    half = [[0] * 4_000] * 4
+    half = [[0] * 4_000] * 5
     assert holds("a != null", a=half)
-    assert "with 'b', its operands are larger than 30,000" in failure("a != null && b != null", a=half, b=half)
+    assert "with 'b', its operands are larger than 40,000" in failure("a != null && b != null", a=half, b=half)
 
 
 def test_the_work_of_an_expression_is_bounded() -> None:
@@ -361,6 +388,34 @@ def test_the_work_of_an_expression_is_bounded() -> None:
     for text in ("a.all(x, x in a)", "a.all(x, a == a)", "a.exists(x, a.exists_one == x)", "a.all(x, b.contains('y'))"):
         assert "it could take too long" in failure(text, a=numbers, b="x" * 60_000)
     assert "it could take too long" in failure("&&".join(["a == a"] * 100), a=numbers)
+
+
+@pytest.mark.parametrize(
+    ("cheap", "costly"),
+    [
+        ("a.contains('x')", "a.contains(b)"),
+        ("n != " + " || n != ".join("n" * 25), "n + " + " + ".join("n" * 25) + " != []"),
+        ("n.all(x, " + " && ".join(["x >= 0"] * 15) + ")", "n.all(x, x in [" + ", ".join("x" * 45) + "])"),
+        ("n.all(x, " + " && ".join(["x >= 0"] * 15) + ")", "n.all(x, {" + ", ".join(["x: 1"] * 23) + "} != {})"),
+        ("n.all(x, 'short' != '')", "n.all(x, '" + "long" * 400 + "' != '')"),
+    ],
+)
+def test_what_costs_more_counts_more(cheap: str, costly: str) -> None:
+    state = {"a": "x" * 60_000, "b": "x" * 60_000, "n": list(range(5_000))}
+    assert holds(cheap, **state) in (True, False)
+    assert "it could take too long" in failure(costly, **state)
+
+
+def test_objects_count_twice() -> None:
+    assert holds("x != null", x=[[[]] * 4_990] * 5)
+    assert "larger than 40,000" in failure("x != null", x=[[{}] * 4_990] * 5)
+
+
+def test_what_is_too_large_is_refused_before_all_of_it_is_seen() -> None:
+    state = {"x": [[0] * 5_000] * 5_000}
+    began = time.perf_counter()
+    assert "larger than 40,000" in failure("x != null", **state)
+    assert time.perf_counter() - began < 0.05
 
 
 WORST: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -399,6 +454,25 @@ def test_without_the_extra_an_expression_is_refused_with_what_to_install() -> No
     assert (problem.pointer, problem.type) == ("/c/all/1/expr", "extra_missing")
     assert "pip install 'workflow-engine[cel]'" in problem.detail
     assert faults({"all": [leaf("a", "==", 1)]}) == []
+
+
+@pytest.mark.usefixtures("without_extra")
+def test_an_accepted_condition_whose_extra_is_gone_is_named_and_never_has_an_answer() -> None:
+    missing: set[str] = set()
+    leaves = compile_accepted(leaf("a", "==", 1), missing)
+    assert leaves({"a": 1}.__getitem__, [])
+    assert missing == set()
+    gone = compile_accepted({"any": [leaf("a", "==", 1), {"expr": "a == 1"}]}, missing)
+    assert missing == {"the extra 'cel' (pip install 'workflow-engine[cel]')"}
+    with pytest.raises(ConditionError, match="needs the extra 'cel'"):
+        gone({"a": 1}.__getitem__, [])
+
+
+def test_a_condition_that_cannot_have_been_accepted_is_a_fault() -> None:
+    sources: list[Source] = [{"expr": "1"}, {"all": []}]
+    for source in sources:
+        with pytest.raises(ValueError, match=r"true or false|at least one"):
+            compile_accepted(source, set())
 
 
 @pytest.mark.usefixtures("without_extra")

@@ -8,7 +8,6 @@ from runtime.errors import Problem
 from runtime.graph.conditions import (
     MAX_DEPTH,
     MAX_LEAVES,
-    MISSING,
     OPERATORS,
     ConditionError,
     Operands,
@@ -16,6 +15,7 @@ from runtime.graph.conditions import (
     json_equal,
     summary,
 )
+from runtime.graph.paths import MISSING
 from tests.support.graphs import Source, leaf
 
 WRONG: Final = "CONDITION_ERROR"

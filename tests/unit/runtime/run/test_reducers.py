@@ -193,6 +193,23 @@ def test_an_overwritten_object_keeps_only_what_the_other_side_wrote_meanwhile() 
     )
 
 
+def test_an_entry_that_was_emptied_counts_as_written() -> None:
+    ours = News([{"a": {}}, {"b": 2}], overwrote=False)
+    joined = REDUCERS["deep_merge"].join(
+        {"a": {}, "b": 2}, {"a": 5, "c": 3}, lambda: ours, News([{"c": 3}], overwrote=False)
+    )
+    assert joined == {"a": {}, "b": 2, "c": 3}
+
+
+@pytest.mark.parametrize(
+    ("word", "left", "right"), [("deep_merge", {}, 5), ("deep_merge", [], {}), ("append", [1], "x"), ("add", None, 1)]
+)
+def test_sides_of_a_wrong_type_are_refused(word: str, left: Any, right: Any) -> None:
+    for overwrote in (False, True):
+        with pytest.raises(Refused, match="works on"):
+            REDUCERS[word].join(left, right, lambda: News([], overwrote=False), News([], overwrote=overwrote))
+
+
 @pytest.mark.parametrize(
     ("left", "right"), [(1, 1.0), (1, True), (0, False), ([1], [True]), ({"a": 1}, {"a": 1.0}), ([], {})]
 )

@@ -238,6 +238,20 @@ def test_a_write_wins_over_the_one_on_a_held_edge_that_it_came_after() -> None:
         assert driver.input_of("j") == {"x": 2}
 
 
+def test_a_merge_that_passed_over_a_contradiction_hides_it_from_later_merges() -> None:
+    state = WorkflowState({"x": "max"})
+    first = state.initial({})
+    written = ("text", 5, 7, 6)
+    a, b, c, d = (
+        state.update(first, {"x": value}, Writer(2 + i, "n", 1), alone=False) for i, value in enumerate(written)
+    )
+    two = state.merge([a, b], 10, resolve=True)
+    three = state.merge([a, b, c], 11, resolve=True)
+    assert [plain(view)["x"] for view in (two, three)] == [5, 7]
+    assert [plain(state.merge([d, view], 20))["x"] for view in (two, three)] == [6, 7]
+    assert [plain(state.merge([view, d], 20))["x"] for view in (two, three)] == [6, 7]
+
+
 def test_who_wrote_a_key_can_be_asked() -> None:
     source = graph("a b", "a > b", loops=[loop("b", condition=leaf("n", "==", 2))])
     (driver, *_) = runs(source, {"a": {"m": 1}, "b": {"n": 1}}, i=0)
@@ -399,24 +413,21 @@ def test_what_a_fork_changed_is_told_from_the_initial_state() -> None:
     assert str(Writer(7, None, 1)) == "the fork (record 7)"
 
 
-@pytest.mark.parametrize("commit", [True, False])
 @pytest.mark.parametrize(
     ("reducer", "merged", "last"),
     [("append", [1, 2], [1, 2, 2]), ("add", 3, 5), ("replace", 2, 2), (None, 2, 2), ("max", 2, 2), ("first", 1, 1)],
 )
-def test_a_node_may_see_everything_written_and_write_on_top_of_it(
-    reducer: str | None, merged: Any, last: Any, commit: bool
-) -> None:
+def test_a_node_may_see_everything_written_and_write_on_top_of_it(reducer: str | None, merged: Any, last: Any) -> None:
     order = {"l": 0, "r": 1, "f": 2}
     state = WorkflowState({"x": reducer} if reducer else {})
     first = state.initial({"y": 0})
     state.update(first, {"x": 1, "a": 1}, Writer(2, "l", 1), alone=False)
     right = state.update(first, {"x": 2}, Writer(3, "r", 1), alone=False)
-    view = state.current(order, 4, commit=commit)
+    view = state.current(order, 4)
     assert plain(view) == state.newest(order) == {"y": 0, "x": merged, "a": 1}
     view = state.update(view, {"x": 2, "y": 1}, Writer(5, "f", 1), alone=False)
     assert plain(view) == state.newest(order) == {"y": 1, "x": last, "a": 1}
-    assert plain(state.current(order, 6, commit=commit)) == plain(view)
+    assert plain(state.current(order, 6)) == plain(view)
     assert plain(state.merge([view, right], 7)) == plain(state.merge([right, view], 7)) == plain(view)
 
 

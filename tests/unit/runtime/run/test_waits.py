@@ -150,7 +150,9 @@ def test_a_signal_before_the_start_of_the_run_is_kept() -> None:
 
 
 def test_a_fresh_wait_does_not_take_what_came_before_it() -> None:
-    hand = Hand(graph(["s", wait("x", signal="go", into="x", fresh=True), wait("y", signal="go", into="y")], "s > x", "x > y"))
+    hand = Hand(
+        graph(["s", wait("x", signal="go", into="x", fresh=True), wait("y", signal="go", into="y")], "s > x", "x > y")
+    )
     hand.begin()
     hand.signal("go", "old")
     hand.end("s")
@@ -186,7 +188,7 @@ def test_a_signal_with_a_known_id_changes_nothing_even_after_it_was_taken() -> N
 def test_a_run_takes_so_many_signals_and_no_more() -> None:
     hand = waiting(signal="go")
     hand.run.signal_ids = hand._shadow.signal_ids = {str(number) for number in range(MAX_SIGNALS)}
-    with pytest.raises(Refused, match="TOO_MANY|signals"):
+    with pytest.raises(Refused, match="no run takes more"):
         hand.signal("other", 1, "new")
     assert hand.signal("other", 1, "7") == []
 
@@ -194,7 +196,7 @@ def test_a_run_takes_so_many_signals_and_no_more() -> None:
 # --- time-outs of signals ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("data", "expected"), [(None, {"got": None}), ({"late": 1}, {"got": {"late": 1}})])
+@pytest.mark.parametrize(("data", "expected"), [(False, {"got": False}), ({"late": 1}, {"got": {"late": 1}})])
 def test_a_time_out_with_data_counts_as_a_signal(data: Any, expected: Any) -> None:
     hand = waiting(signal="go", into="got", timeout_s=10, timeout_data=data)
     assert hand.of("step_waiting")[0].signal == "go"
@@ -217,7 +219,7 @@ def test_what_comes_first_at_one_instant_wins() -> None:
     for first in ("signal", "timer"):
         hand = waiting(signal="go", into="got", timeout_s=10, timeout_data="late")
         hand.now += timedelta(seconds=10)
-        messages = [SendSignal("s", "go", "in time"), TimerDue(0, 1)]
+        messages: list[SendSignal | TimerDue] = [SendSignal("s", "go", "in time"), TimerDue(0, 1)]
         for message in messages if first == "signal" else reversed(messages):
             hand.send(message)
         assert hand.view("a") == {"got": "in time" if first == "signal" else "late"}
@@ -257,7 +259,8 @@ def test_a_failure_beside_a_wait_ends_the_run_at_once_and_a_cancellation_does() 
         if command == "fail":
             hand.end("a", fail())
         else:
-            hand.send(hand.cancel() and hand.messages and SendSignal("late", "go", 1)) if command == "cancel" else hand.deadline()
+            getattr(hand, command)()
+            hand.signal("go", 1)
             assert hand.of("step_cancelled", "w") != []
             hand.end("a")
         assert hand.run.status.is_final
@@ -309,7 +312,9 @@ def test_a_wait_whose_data_was_refused_waits_for_another_signal_after_a_retry() 
 
 def test_conditions_behind_a_wait_see_its_data() -> None:
     source = graph(
-        [wait("w", signal="go", into="got"), "yes", "no"], edge("w > yes", **when("got", ">", 5)), edge("w > no", default=True)
+        [wait("w", signal="go", into="got"), "yes", "no"],
+        edge("w > yes", **when("got", ">", 5)),
+        edge("w > no", default=True),
     )
     hand = Hand(source).begin()
     hand.signal("go", 9)
