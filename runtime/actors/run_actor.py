@@ -29,7 +29,7 @@ from runtime.journal.base import RunRow
 from runtime.journal.writer import JournalWriter, RunAppender
 from runtime.log.channel import LogChannel
 from runtime.log.pipeline import RunLogger
-from runtime.run.decision import Decision, Refused
+from runtime.run.decision import MAX_RECORDS, Decision, Refused
 from runtime.run.machine import decide
 from runtime.run.messages import (
     AttemptEnded,
@@ -37,6 +37,7 @@ from runtime.run.messages import (
     DropLogs,
     Failed,
     Fork,
+    GoOn,
     Message,
     Recover,
     Start,
@@ -168,7 +169,10 @@ class RunActor:
         records: list[Record] = []
         for message in messages:
             chance = self._services.chance.random()
-            records += decide(self.run, message, at=at, chance=chance, hold=self.hold)
+            decided = decide(self.run, message, at=at, chance=chance, hold=self.hold)
+            if len(decided) >= MAX_RECORDS:
+                self.mailbox.send(GoOn())
+            records += decided
         self._append(records)
         return bool(records)
 
@@ -184,6 +188,8 @@ class RunActor:
     def adopt(self, records: Sequence[Record], message: Fork) -> None:
         """Take over the records of another run, which are applied already, and begin where they stop."""
         decided = decide(self.run, message, at=self._services.clock.now(), hold=self.hold)
+        if len(decided) >= MAX_RECORDS:
+            self.mailbox.send(GoOn())
         self._append(decided, adopted=records)
 
     def rebind(self, bound: BoundPlan) -> None:

@@ -120,8 +120,9 @@ def step_completed(run: Run, frame: Frame, record: StepCompleted) -> None:
     """Merge the step's update into its view, which its out-edges carry on."""
     step = frame.active[frame.plan.index_of[record.node]]
     writer = Writer(record.seq, record.node, record.iteration)
-    frame.outcome = frame.state.update(step.view, record.update, writer, alone=frame.is_alone)
-    if frame.is_stopping and not frame.is_final(step.node):
+    is_stopping = frame.is_stopping  # steps that a retry may bring back are concurrent with this one
+    frame.outcome = frame.state.update(step.view, record.update, writer, alone=frame.is_alone and not is_stopping)
+    if is_stopping and not frame.is_final(step.node):
         frame.unrouted[step.node] = frame.outcome
     if frame.parent is not None:
         frame.returned.update(record.update)

@@ -8,7 +8,7 @@ from runtime.graph.plan import ROOT
 from runtime.run import maps, waits
 from runtime.run.decision import Decision, Refused, Turn
 from runtime.run.frames import conclude_unstarted
-from runtime.run.messages import Answer, Cancel, Fork, Pause, Recover, Resume, Retry, SendSignal, Start
+from runtime.run.messages import Answer, Cancel, Fork, GoOn, Pause, Recover, Resume, Retry, SendSignal, Start
 from runtime.run.model import Frame, NodeStatus, Step
 from runtime.run.outcomes import cancel as cancel_step
 from runtime.run.outcomes import lose, restart
@@ -63,6 +63,11 @@ def recover(decision: Decision, _message: Recover) -> None:
                 cancel_step(turn, step)
             else:
                 lose(turn, step)
+    catch_up(decision)
+
+
+def go_on(decision: Decision, _message: GoOn) -> None:
+    """Go on where a decision stopped because it had become too long."""
     catch_up(decision)
 
 

@@ -4,12 +4,16 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from runtime.errors import Problem
 from runtime.graph.plan import PlanNode
 from runtime.run.apply import apply
 from runtime.run.model import Frame, Run
 from runtime.run.records import Failure, Record, RunFailing, RunStatus
+
+MAX_RECORDS: Final = 2_000
+"""Records after which a decision stops, so that a run that goes on by itself for long leaves others their turn: some 20 ms."""
 
 
 class Refused(Exception):
@@ -39,6 +43,11 @@ class Decision:
     hold: bool = False
     records: list[Record] = field(default_factory=list)
     turns: "dict[str, Turn]" = field(default_factory=dict)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has so many records that the rest is left to another decision."""
+        return len(self.records) >= MAX_RECORDS
 
     @property
     def holds(self) -> bool:

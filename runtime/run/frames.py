@@ -33,8 +33,10 @@ def advance(turn: Turn) -> None:
     if frame.initial is not None and not frame.is_stopping:
         start(turn, frame.plan.entry)
     while not frame.is_stopping:
-        while turn.pending:
+        while turn.pending and not turn.decision.is_full:
             settle(turn, turn.pending.popleft())
+        if turn.decision.is_full:
+            return
         if not turn.touched:
             break
         header = turn_over(turn)

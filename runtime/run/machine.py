@@ -23,6 +23,7 @@ from runtime.run.messages import (
     DeadlinePassed,
     DropLogs,
     Fork,
+    GoOn,
     Message,
     Pause,
     Recover,
@@ -42,6 +43,8 @@ from runtime.run.timers import timer_due
 def decide(run: Run, message: Message, *, at: datetime, chance: float = 0.5, hold: bool = False) -> list[Record]:
     """Return what follows from `message`; `run` has already changed accordingly.
 
+    With `MAX_RECORDS` or more there may be more to do: send `GoOn` to have it done.
+
     Args:
         run: The run as its records so far tell it; one that has ended ignores every message but `Retry`.
         message: What happened.
@@ -57,7 +60,7 @@ def decide(run: Run, message: Message, *, at: datetime, chance: float = 0.5, hol
     decision = Decision(run, at, chance, hold)
     _HANDLERS[type(message)](decision, message)
     if run.started_at is not None:
-        while decision.turns:
+        while decision.turns and not decision.is_full:
             advance(decision.turns.pop(next(iter(decision.turns))))
     return decision.records
 
@@ -105,6 +108,7 @@ _HANDLERS: Mapping[type[Message], Callable[[Decision, Any], None]] = {
     Submit: _submit,
     Start: commands.start,
     Recover: commands.recover,
+    GoOn: commands.go_on,
     AttemptEnded: _attempt_ended,
     TimerDue: timer_due,
     DeadlinePassed: _deadline_passed,

@@ -26,6 +26,10 @@ class Recover(Struct, frozen=True):
     """Go on with a run that was rebuilt from its records: its running attempts are lost."""
 
 
+class GoOn(Struct, frozen=True):
+    """Do what an earlier decision left undone, because it had become too long."""
+
+
 class Succeeded(Struct, frozen=True):
     """The tool returned `update`, a JSON object that has been checked."""
 
@@ -131,4 +135,4 @@ class DropLogs(Struct, frozen=True):
 
 
 Command = Cancel | Pause | Resume | Retry | Fork | SendSignal | Answer
-Message = Submit | Start | Recover | AttemptEnded | TimerDue | DeadlinePassed | WriteLog | DropLogs | Command
+Message = Submit | Start | Recover | GoOn | AttemptEnded | TimerDue | DeadlinePassed | WriteLog | DropLogs | Command

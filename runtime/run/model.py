@@ -225,8 +225,8 @@ class Frame:
 
     @property
     def is_alone(self) -> bool:
-        """Whether it has one token only, so that nothing in it can be concurrent with that. Steps kept for a retry can."""
-        return self.scopes[ROOT].tokens == 1 and not self.held and not self.is_stopping
+        """Whether it has one token only, so that nothing in it can be concurrent with that."""
+        return self.scopes[ROOT].tokens == 1 and not self.held
 
     def iteration(self, node: int) -> int:
         """Return the number that a step of the node has, or would have if it began now."""

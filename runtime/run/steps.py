@@ -77,6 +77,8 @@ def start(turn: Turn, index: int) -> None:
 
 def _check_start(turn: Turn, node: PlanNode, started: StepStarted) -> None:
     """Raise the reason why a step cannot begin; note what it begins with."""
+    if len(node.in_edges) < 2 and node.child is None and node.wait is None:
+        return
     frame = turn.frame
     patch = turn.run.patch_of(frame, node.index) or {}
     views: Sequence[View] = arrived(frame, node.index)

@@ -1,5 +1,7 @@
 """What the engine's methods answer, over memory and SQLite, on both event loops."""
 
+from collections import Counter
+
 import anyio
 import pytest
 
@@ -268,3 +270,15 @@ async def test_three_hundred_runs_at_once_all_complete(opened: Open) -> None:
         assert states == [("completed", 2)] * 300
         assert (await engine.statistics()).finished == 300
         assert "run_completed" in await events(engine, (await engine.runs(limit=1)).items[0].run_id)
+
+
+async def test_a_run_that_goes_on_by_itself_for_long_leaves_others_their_turn(opened: Open) -> None:
+    nodes = [{"name": f"n{number}", "type": "conditional"} for number in range(3_000)]
+    edges = [{"from_node": f"n{number}", "to_node": f"n{number + 1}"} for number in range(2_999)]
+    async with opened() as engine:
+        graph = {"name": "long", "nodes": nodes, "edges": edges, "entry_point": "n0"}
+        run = await engine.run((await engine.create_graph(graph)).graph_id)
+        assert run.status == "completed"
+        records = [record.data for record in await engine.log(run.run_id)]
+        assert sum(record["event"] == "step_completed" for record in records) == 3_000
+        assert max(Counter(record["timestamp"] for record in records).values()) < 3_000

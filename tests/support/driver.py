@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from runtime.graph.plan import Plan
 from runtime.run.apply import apply
+from runtime.run.decision import MAX_RECORDS
 from runtime.run.machine import decide
 from runtime.run.messages import (
     AttemptEnded,
     Cancel,
     DeadlinePassed,
     Failed,
+    GoOn,
     Message,
     Recover,
     Start,
@@ -113,6 +115,10 @@ class Driver:
     def send(self, message: Message, *, chance: float = 0.5) -> list[Record]:
         """Let the machine decide on a message, and follow what its records ask for."""
         records = decide(self.run, message, at=self.now, chance=chance)
+        more = records
+        while len(more) >= MAX_RECORDS:
+            more = decide(self.run, GoOn(), at=self.now)
+            records += more
         self.records += records
         for record in records:
             self._follow(record)

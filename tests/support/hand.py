@@ -13,7 +13,7 @@ from runtime.actors.binding import bind
 from runtime.graph.checks import judge
 from runtime.graph.plan import ROOT, Plan, compile_plan
 from runtime.run.apply import apply
-from runtime.run.decision import Refused
+from runtime.run.decision import MAX_RECORDS, Refused
 from runtime.run.machine import decide
 from runtime.run.messages import (
     Answer,
@@ -22,6 +22,7 @@ from runtime.run.messages import (
     DeadlinePassed,
     Failed,
     Fork,
+    GoOn,
     Message,
     Pause,
     Recover,
@@ -127,6 +128,10 @@ class Hand:
         """Let the machine decide on a message, and check what must hold."""
         try:
             records = decide(self.run, message, at=self.now, chance=0.5, hold=hold)
+            more = records
+            while len(more) >= MAX_RECORDS:
+                more = decide(self.run, GoOn(), at=self.now, hold=hold)
+                records += more
         except Refused:
             assert_same_run(self._shadow, self.run)
             raise
@@ -147,8 +152,7 @@ class Hand:
     def crash(self) -> None:
         """Forget the run, go on with what its records tell, and recover it."""
         self.run = fold(self.plan, self.policies, self.records)
-        records = decide(self.run, Recover(), at=self.now)
-        self._take(records)
+        self._take(decide(self.run, Recover(), at=self.now))
         self.check()
 
     def begin(self, **state: Any) -> "Hand":

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 
 from msgspec.structs import replace
 
 from runtime.graph.plan import ROOT, Plan
 from runtime.run.explain import parts, reasons, waits
 from runtime.run.explain.clauses import listed, sentences
-from runtime.run.explain.explanation import Activation, Edge, Explanation, Live
+from runtime.run.explain.explanation import Activation, Edge, Explanation, Live, Wait
 from runtime.run.explain.sentences import edge_clause, is_said, told
 from runtime.run.explain.surroundings import graph_at
 from runtime.run.explain.trace import OVER, Causes, Status, Story, Trace, is_taken, last
@@ -68,7 +69,7 @@ def explain(
         text=_summary(trace, activations, counts, missed) if activations else _never(trace),
         counts=dict(counts),
         activations=tuple(activations),
-        in_edges=() if activations else _in_edges(trace),
+        in_edges=() if activations else reasons.edges(trace, _forward(trace), open_first=True),
     )
 
 
@@ -96,7 +97,7 @@ def _begun(trace: Trace, story: Story, now: datetime | None, live: Live | None) 
         waits_for=() if status in OVER else tuple(waits.of_step(trace, story, now, live)),
         items=parts.items(story),
         loop_test=parts.loop_test(trace, story),
-        out_edges=tuple(parts.out_edges(trace, story)),
+        out_edges=parts.out_edges(trace, story),
         unmatched=last(story, RouteUnmatched) is not None,
         outcome=parts.outcome(trace, story),
         stopped_by=story.stopped_by,
@@ -119,7 +120,8 @@ def _origins(trace: Trace, led_here: Causes) -> tuple[Edge, ...]:
     """Return where a dead path begins, unless that is at the in-edges themselves, or just before them."""
     near = {index for index, _ in led_here}
     near.update(cause for _, how in led_here if how is not None for cause, _ in how.causes)
-    return tuple(edge for edge in reasons.edges(trace, reasons.origins(led_here)) if edge.index not in near)
+    far = [(index, how) for index, how in reasons.origins(led_here) if index not in near]
+    return reasons.edges(trace, far)
 
 
 def _pending(trace: Trace, live: Live | None) -> Activation | None:
@@ -131,38 +133,38 @@ def _pending(trace: Trace, live: Live | None) -> Activation | None:
     if node.index in trace.plan.final:
         if not trace.run.finishing or (stand.iteration == trace.run.endings):
             return None
-        return _ready(trace, trace.run.endings, (), live)
+        return _waiting(trace, trace.run.endings, "ready", (), waits.to_start(trace, live))
     if trace.leads_back(node):
-        taken = [index for index in trace.back(node) if is_taken(trace.edges[index])]
-        in_edges = reasons.edges(trace, tuple((index, trace.edges[index]) for index in taken))
-        if stand.status is None:
-            return _ready(trace, trace.next_iteration(node), in_edges, live)
-        return _next_round(trace, in_edges, trace.plan.edges[taken[0]].back_to or ROOT, live)
+        back = [(index, trace.edges[index]) for index in trace.back(node) if is_taken(trace.edges[index])]
+        is_new = stand.status is None
+        iteration = trace.next_iteration(node) if is_new else trace.turns[node.scope].total + 1
+        rest = [] if is_new else list(waits.for_body(trace, trace.plan.edges[back[0][0]].back_to or ROOT))
+        if rest:
+            return _waiting(trace, iteration, "waiting_for_edges", back, rest)
+        return _waiting(trace, iteration, "ready", back, waits.to_start(trace, live))
     if stand.status is not None:
         return None
-    in_edges, iteration = _in_edges(trace), trace.next_iteration(node)
+    iteration, leading = trace.next_iteration(node), _forward(trace)
     if trace.may_start(node):
-        return _ready(trace, iteration, in_edges, live)
-    if not trace.stories and all(edge.state == "undecided" for edge in in_edges):
+        return _waiting(trace, iteration, "ready", leading, waits.to_start(trace, live))
+    speaks = any(how is not None or trace.holding(trace.plan.edges[index]) for index, how in leading)
+    if not speaks and not trace.stories:
         return None
-    waiting = tuple(waits.for_edges(trace, trace.forward(node)))
-    activation = Activation(iteration, "waiting_for_edges", "", in_edges=in_edges, waits_for=waiting)
-    return _with_text(trace, replace(activation, join=parts.join(trace, [trace.edges[i] for i in trace.forward(node)])))
+    return _waiting(trace, iteration, "waiting_for_edges", leading, waits.for_edges(trace, trace.forward(node)))
 
 
-def _next_round(trace: Trace, in_edges: tuple[Edge, ...], scope: int, live: Live | None) -> Activation:
-    """Return the next iteration of a loop, which has to wait until the present one is over."""
-    iteration = trace.turns[trace.node.scope].total + 1
-    waiting = tuple(waits.for_body(trace, scope))
-    if not waiting:
-        return _ready(trace, iteration, in_edges, live)
-    return _with_text(trace, Activation(iteration, "waiting_for_edges", "", in_edges=in_edges, waits_for=waiting))
-
-
-def _ready(trace: Trace, iteration: int, in_edges: tuple[Edge, ...], live: Live | None) -> Activation:
-    join = None if any(edge.back for edge in in_edges) else parts.join(trace, [trace.edges[e.index] for e in in_edges])
-    waiting = tuple(waits.to_start(trace, live))
-    return _with_text(trace, Activation(iteration, "ready", "", in_edges=in_edges, join=join, waits_for=waiting))
+def _waiting(trace: Trace, iteration: int, status: Status, leading: Causes, waiting: Iterable[Wait]) -> Activation:
+    """Return an activation that has not begun."""
+    is_back = any(trace.plan.edges[index].back_to is not None for index, _ in leading)
+    activation = Activation(
+        iteration=iteration,
+        status=status,
+        text="",
+        in_edges=reasons.edges(trace, leading, open_first=status == "waiting_for_edges"),
+        join=None if is_back else parts.join(trace, [how for _, how in leading]),
+        waits_for=tuple(islice(waiting, reasons.MAX_EDGES)),
+    )
+    return _with_text(trace, activation)
 
 
 def _with_text(trace: Trace, activation: Activation) -> Activation:
@@ -181,8 +183,8 @@ def _place(trace: Trace, iteration: int) -> str:
     return "" if trace.node.scope == ROOT else f" in iteration {iteration}"
 
 
-def _in_edges(trace: Trace) -> tuple[Edge, ...]:
-    return reasons.edges(trace, tuple((index, trace.edges[index]) for index in trace.forward(trace.node)))
+def _forward(trace: Trace) -> Causes:
+    return [(index, trace.edges[index]) for index in trace.forward(trace.node)]
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
@@ -207,8 +209,8 @@ def _never(trace: Trace) -> str:
         return f"{name} can never run: no way leads to it from {trace.plan.nodes[trace.plan.entry].name!r}."
     if not trace.run.begun:
         return f"{name} has not come into question: {graph_at(trace.run.path)} has not begun."
-    edges = _in_edges(trace)
-    stand = listed(edges, edge_clause)
+    edges = reasons.edges(trace, _forward(trace), open_first=True)
+    stand = listed(edges, edge_clause, total=len(trace.forward(trace.node)))
     if ended is not None:
         return sentences([f"{name} did not run, because {ended} before it could begin", stand], name)
     waiting = waits.for_edges(trace, trace.forward(trace.node))

@@ -17,10 +17,10 @@ MAX_VALUE: Final = 80
 """Characters of a value."""
 
 
-def listed(things: Sequence[T], show: Callable[[T], str], between: str = "; ") -> str:
-    """Return the first few things in words, and how many more there are."""
+def listed(things: Sequence[T], show: Callable[[T], str], between: str = "; ", total: int = 0) -> str:
+    """Return the first few things in words, and how many more there are, of `total` if that is more than are given."""
     words = [show(thing) for thing in things[:MAX_LISTED]]
-    more = len(things) - len(words)
+    more = max(len(things), total) - len(words)
     return between.join([*words, f"and {more} more"] if more else words)
 
 

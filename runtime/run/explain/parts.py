@@ -124,20 +124,29 @@ def loop_test(trace: Trace, story: Story) -> LoopTest | None:
     return LoopTest("over", loop.max_iterations) if routed or story.left_loop else None
 
 
-def out_edges(trace: Trace, story: Story) -> Iterator[Edge]:
-    """Yield what the node decided about the edges that leave it."""
+def out_edges(trace: Trace, story: Story) -> tuple[Edge, ...]:
+    """Return what the node decided about the edges that leave it, those that it took in any case."""
     instead: EdgeTaken | None = None
+    decided: list[Decided] = []
     for record in story.records:
         if isinstance(record, EdgeTaken):
             instead = instead or record
-            late = record.late is True
-            edge = reasons.edge(
-                trace, trace.plan.edges[record.edge], Decided("late" if late else "taken", record, record.seq)
-            )
-            held = trace.carried.get(record.edge) is record
-            yield replace(edge, state="held") if held else edge
+            decided.append(Decided("late" if record.late is True else "taken", record, record.seq))
         elif isinstance(record, EdgeDead):
-            yield reasons.edge(trace, trace.plan.edges[record.edge], Decided("dead", record, record.seq, instead))
+            decided.append(Decided("dead", record, record.seq, instead))
+    if len(decided) > reasons.MAX_EDGES:
+        decided = sorted(
+            sorted(decided, key=lambda one: one.state == "dead")[: reasons.MAX_EDGES], key=lambda one: one.seq
+        )
+    return tuple(_out_edge(trace, one) for one in decided)
+
+
+def _out_edge(trace: Trace, decided: Decided) -> Edge:
+    record = decided.by
+    if not isinstance(record, EdgeTaken | EdgeDead):
+        raise TypeError(f"record {record.seq} decides no edge")
+    edge = reasons.edge(trace, trace.plan.edges[record.edge], decided)
+    return replace(edge, state="held") if trace.carried.get(record.edge) is record else edge
 
 
 def outcome(trace: Trace, story: Story) -> str | None:

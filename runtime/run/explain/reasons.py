@@ -1,6 +1,6 @@
 """Why an edge is taken, dead, held or undecided: the records of a trace as data and clauses. Looks at one edge at a time."""
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UnsetType
 from msgspec.structs import replace
@@ -20,10 +20,21 @@ from runtime.run.records import (
     StepWaiting,
 )
 
+MAX_EDGES: Final = 100
+"""Edges that a list has; those that matter most are kept."""
 
-def edges(trace: Trace, decided: Causes) -> tuple[Edge, ...]:
-    """Return edges as they were, or are, decided."""
-    return tuple(edge(trace, trace.plan.edges[index], how) for index, how in decided)
+MAX_CAUSES: Final = 5
+"""Edges that are told of a source that was skipped."""
+
+
+def edges(trace: Trace, decided: Causes, *, most: int = MAX_EDGES, open_first: bool = False) -> tuple[Edge, ...]:
+    """Return edges as they were, or are, decided; of too many those that were taken, or, if asked, that are not decided."""
+
+    def weight(one: tuple[int, Decided | None]) -> int:
+        return (one[1] is not None) if open_first else (one[1] is None or one[1].state == "dead")
+
+    kept = decided if len(decided) <= most else sorted(sorted(decided, key=weight)[:most])
+    return tuple(edge(trace, trace.plan.edges[index], how) for index, how in kept)
 
 
 def edge(trace: Trace, plan_edge: PlanEdge, decided: Decided | None) -> Edge:
@@ -57,7 +68,7 @@ def _decided(trace: Trace, plan_edge: PlanEdge, decided: Decided) -> Reason:
             reason = _dead(source, record, decided.instead)
         case StepSkipped() as record:
             text = f"{record.node!r} was skipped: {record.reason}"
-            causes = tuple(_without_causes(cause) for cause in edges(trace, decided.causes))
+            causes = tuple(_without_causes(cause) for cause in edges(trace, decided.causes, most=MAX_CAUSES))
             reason = Reason("source_skipped", text, causes=causes)
         case StepCancelled() as record:
             reason = Reason("source_cancelled", f"{record.node!r} was cancelled")

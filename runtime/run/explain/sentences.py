@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from runtime.run.explain.clauses import condition, failure, instant, listed, sentences, span
-from runtime.run.explain.explanation import Activation, Attempt, Edge, Items, LoopTest, Wait
+from runtime.run.explain.clauses import MAX_LISTED, condition, failure, instant, listed, sentences, span
+from runtime.run.explain.explanation import Activation, Attempt, Edge, Items, Join, LoopTest, Wait
 from runtime.run.explain.trace import OVER
 
 
@@ -30,7 +30,7 @@ def told(name: str, around: str, place: str, cause: str, activation: Activation)
 def _opening(name: str, place: str, cause: str, activation: Activation) -> Iterator[str]:
     taken = [edge for edge in activation.in_edges if edge.state == "taken"]
     others = [edge for edge in activation.in_edges if edge.state != "taken"]
-    cause = cause or _because(taken, len(activation.in_edges))
+    cause = cause or _because(taken, activation.join)
     if activation.status == "skipped":
         yield f"{name} was skipped{place}: {activation.reason}"
         if all(edge.state == "dead" for edge in others):
@@ -40,7 +40,8 @@ def _opening(name: str, place: str, cause: str, activation: Activation) -> Itera
         return
     if activation.status == "waiting_for_edges":
         yield f"{name} waits for its edges{place}" + (f": it {activation.join.text}" if activation.join else "")
-        yield listed(activation.in_edges, edge_clause)
+        total = activation.join.total if activation.join else 0
+        yield listed(_open_first(activation.in_edges), edge_clause, total=total)
         return
     if activation.status == "ready":
         yield f"{name} is ready to start{place}, because {cause}"
@@ -68,13 +69,20 @@ def _origin(edge: Edge) -> str:
     return f"edge {edge.index} from {edge.from_node!r} to {edge.to_node!r}: {edge.reason.text}"
 
 
-def _because(taken: Sequence[Edge], total: int) -> str:
-    if len(taken) == 1:
+def _open_first(edges: Sequence[Edge]) -> Sequence[Edge]:
+    """Return edges in an order in which the few that are named say what is waited for."""
+    if len(edges) <= MAX_LISTED:
+        return edges
+    return sorted(edges, key=lambda edge: edge.state not in ("undecided", "held"))
+
+
+def _because(taken: Sequence[Edge], join: Join | None) -> str:
+    if len(taken) == 1 or join is None:
         edge = taken[0]
         what = "led back to it" if edge.back else "was taken"
         return f"edge {edge.index} from {edge.from_node!r} {what}{_why(edge, ': {}')}"
-    which = "its" if len(taken) == total else f"{len(taken)} of its {total}"
-    return f"{which} edges were taken: {listed(taken, _source)}"
+    which = "its" if join.taken == join.total else f"{join.taken} of its {join.total}"
+    return f"{which} edges were taken: {listed(taken, _source, total=join.taken)}"
 
 
 def _source(edge: Edge) -> str:

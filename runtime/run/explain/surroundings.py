@@ -66,9 +66,21 @@ class Surroundings:
 
     def follow(self, record: Record, path: str) -> None:
         """Take in the next record of the run, one of the frame at `path`."""
+        if isinstance(record, StepRecord):
+            self._follow_step(record, path)
+        else:
+            self._follow_run(record, path)
+
+    def _follow_step(self, record: StepRecord, path: str) -> None:
+        if self.is_inside(path):
+            self._ended.clear()  # if it had, a retry of the run revived it
+        else:
+            self._follow_around(record, path)
+        if isinstance(record, EndReached) and self._is_here_or_around(path):
+            self.stopping = self.stopping or f"end node {record.node!r} was reached"
+
+    def _follow_run(self, record: Record, path: str) -> None:
         self.run_id = record.run_id
-        if isinstance(record, StepRecord) and self.is_inside(path):
-            self._ended.clear()  # a retry of the run revived it
         match record:
             case RunStarted():
                 self.started = True
@@ -94,13 +106,9 @@ class Surroundings:
                 self.stopping = self.stopping or ("the run is being cancelled" if is_cancel else "the run's time is up")
             case RunFailing() if self._is_here_or_around(path):
                 self.stopping = self.stopping or f"{graph_at(path)} is failing ({failure(record.error)})"
-            case EndReached() if self._is_here_or_around(path):
-                self.stopping = self.stopping or f"end node {record.node!r} was reached"
             case RunFinishing() if path == self.path:
                 self.finishing = True
                 self.endings += 1
-            case StepRecord() if not self.is_inside(path):
-                self._step_around(record, path)
         if record.terminal is not None:
             error = getattr(record, "error", None)
             how = _ENDS[record.terminal]
@@ -113,7 +121,7 @@ class Surroundings:
     def _is_here_or_around(self, path: str) -> bool:
         return path in ("", self.path) or self.path.startswith(f"{path}/")
 
-    def _step_around(self, record: StepRecord, path: str) -> None:
+    def _follow_around(self, record: StepRecord, path: str) -> None:
         """Take in a record of another frame, if it is about a step, or an item, around this one."""
         for inside, around, node, iteration, item in self._around:
             is_other = isinstance(record, ItemRecord) and record.item != item

@@ -54,7 +54,7 @@ Status = Literal[
 
 OVER: Final = frozenset[Status | None]({"completed", "failed", "skipped", "cancelled"})
 
-Causes = tuple[tuple[int, "Decided | None"], ...]
+Causes = Sequence[tuple[int, "Decided | None"]]
 """Edges, and how they were decided."""
 
 

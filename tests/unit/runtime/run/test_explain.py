@@ -703,6 +703,8 @@ def test_a_run_that_is_retried_goes_on_with_the_same_activation() -> None:
     assert (activation.status, activation.error, activation.run_error) == ("running", None, None)
     assert [attempt.outcome for attempt in activation.attempts] == ["failed", "running"]
     assert told(driver, "b").text.startswith("b has not come into question yet. ")
+    until = driver.records.index(driver.of("run_retried")[0]) + 1
+    assert explain(driver.plan, driver.records[:until], "b").text.startswith("b has not come into question yet. ")
 
 
 def test_a_forked_run_tells_its_own_story() -> None:
