@@ -2,7 +2,7 @@
 
 import anyio
 
-from runtime.actors.mailbox import Mailbox
+from runtime.actors.mailbox import Mailbox, Request
 from runtime.run.messages import Cancel, DropLogs, Message, Start
 
 
@@ -27,7 +27,7 @@ async def test_waiting_ends_at_once_while_there_is_a_message() -> None:
 
 async def test_waiting_ends_with_the_next_message() -> None:
     mailbox = Mailbox()
-    taken: list[Message | None] = []
+    taken: list[Message | Request | None] = []
 
     async def read() -> None:
         while len(taken) < 3:
