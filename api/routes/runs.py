@@ -6,8 +6,6 @@ connection that started it.
 
 from typing import Annotated
 
-import anyio
-from anyio import CancelScope
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -15,13 +13,13 @@ from starlette.responses import Response
 from api.bodies import checked, read_json
 from api.context import Context, context_of
 from api.errors import WaitCut, require_id
+from api.listening import as_long_as_wanted
 from api.openapi import answers, body
 from api.routes.graphs import PageQuery
 from api.schemas import EventsAnswer, RunAcceptedAnswer, RunAnswer, RunRequest, RunsAnswer, RunStateAnswer
 from api.wire import answer, raw, raw_log
 from runtime.errors import (
     Closing,
-    EngineError,
     InvalidInput,
     InvalidJson,
     Overloaded,
@@ -31,7 +29,7 @@ from runtime.errors import (
     UnknownRun,
 )
 from runtime.run.records import RunStatus
-from runtime.views import RunSummary, RunView
+from runtime.views import RunSummary
 
 router = APIRouter(tags=["runs"])
 
@@ -63,7 +61,8 @@ async def run_graph(request: Request) -> Response:
     """Answer once the run has ended. It goes on if the client leaves: see `GET /api/runs`."""
     context = context_of(request)
     submitted = await _submit(request, context)
-    view = await _ended(request, context, submitted.run_id)
+    run_id = submitted.run_id
+    view = await as_long_as_wanted(request, context, lambda: context.engine.wait(run_id), WaitCut(run_id))
     if view is None:
         return Response(status_code=499)  # never seen: the client has left
     return answer(
@@ -137,34 +136,6 @@ async def read_events(request: Request, run_id: str, query: Annotated[EventsQuer
 async def _submit(request: Request, context: Context) -> RunSummary:
     wanted = checked(RunRequest, await read_json(request))
     return await context.engine.submit(require_id(wanted.graph_id, UnknownGraph), wanted.initial_state)
-
-
-async def _ended(request: Request, context: Context, run_id: str) -> RunView | None:
-    """Wait for the end of a run, but no longer than the client and the server do; None when the client has left.
-
-    Raises:
-        WaitCut: The server stops.
-    """
-    outcome: RunView | EngineError | None = None
-    async with anyio.create_task_group() as group:
-        group.start_soon(_cancel_when_left, request, group.cancel_scope)
-        with context.shutdown.ends(group.cancel_scope):
-            try:
-                outcome = await context.engine.wait(run_id)
-            except EngineError as error:
-                outcome = error  # raised below: the task group would wrap it
-        group.cancel_scope.cancel()
-    if isinstance(outcome, EngineError):
-        raise outcome
-    if outcome is None and context.shutdown.has_begun:
-        raise WaitCut(run_id)
-    return outcome
-
-
-async def _cancel_when_left(request: Request, scope: CancelScope) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
 
 
 def _said(status: str) -> str:

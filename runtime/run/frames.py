@@ -3,15 +3,12 @@
 from msgspec import UNSET
 
 from runtime.graph.plan import ROOT
-from runtime.json_values import encoded_size
 from runtime.run import inside, maps
 from runtime.run.decision import Turn
 from runtime.run.loops import turn_over
-from runtime.run.messages import Failed
 from runtime.run.model import Frame, Step
-from runtime.run.outcomes import cancel, complete, fail
+from runtime.run.outcomes import cancel, elapsed_ms, give_up, leave
 from runtime.run.records import (
-    Failure,
     Record,
     RunCancelled,
     RunCompleted,
@@ -20,7 +17,6 @@ from runtime.run.records import (
     RunStatus,
     RunTimedOut,
 )
-from runtime.run.state import MAX_UPDATE_BYTES
 from runtime.run.steps import settle, start
 
 
@@ -98,26 +94,16 @@ def _conclude(turn: Turn) -> None:
 
 def _graph_ended(turn: Turn, step: Step, frame: Frame) -> None:
     """End the step of a sub-graph that came to its end."""
-    node, status = turn.node(step.node), _status(frame)
-    duration_ms = (turn.at - step.first_started).total_seconds() * 1000
-    failure: Failure | None = frame.failing
     if step.cancelling == "timeout":
-        failure = maps.out_of_time(turn, step)
-    elif step.cancelling is not None or (failure is None and status is not RunStatus.COMPLETED):
-        cancel(turn, step, duration_ms)
-        return
-    if failure is None:
-        update = inside.result_of(node, frame)
-        size = encoded_size(update)
-        if size <= MAX_UPDATE_BYTES:
-            complete(turn, step, update, duration_ms)
-            return
-        message = (
-            f"The sub-graph leaves {size:,} bytes; at most {MAX_UPDATE_BYTES:,} are allowed. "
-            "Choose what to keep with 'output'."
-        )
-        failure = Failure("UPDATE_TOO_LARGE", message)
-    fail(turn, node, step.iteration, step.attempt, Failed(failure, retryable=False), duration_ms)
+        give_up(turn, step, maps.out_of_time(turn, step))
+    elif step.cancelling is not None:
+        cancel(turn, step, elapsed_ms(turn, step))
+    elif frame.failing is not None:
+        give_up(turn, step, frame.failing)
+    elif _status(frame) is RunStatus.COMPLETED:
+        leave(turn, step, inside.result_of(turn.node(step.node), frame))
+    else:
+        cancel(turn, step, elapsed_ms(turn, step))
 
 
 def conclude_unstarted(turn: Turn) -> None:

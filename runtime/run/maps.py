@@ -4,12 +4,10 @@ from typing import Any
 
 from runtime.graph.conditions import ConditionError, Operands
 from runtime.graph.paths import MISSING
-from runtime.json_values import encoded_size
 from runtime.run import inside, waits
 from runtime.run.decision import Turn
-from runtime.run.messages import Failed
 from runtime.run.model import Frame, MapProgress, Step
-from runtime.run.outcomes import cancel, complete, fail
+from runtime.run.outcomes import cancel, elapsed_ms, give_up, leave
 from runtime.run.records import (
     Failure,
     ItemCancelled,
@@ -19,7 +17,6 @@ from runtime.run.records import (
     MapStopping,
     RunStatus,
 )
-from runtime.run.state import MAX_UPDATE_BYTES
 
 
 def go_on(turn: Turn, step: Step) -> None:
@@ -114,28 +111,16 @@ def _finish(turn: Turn, step: Step) -> None:
     node, progress = turn.node(step.node), step.map
     if progress is None or node.map is None:
         return
-    duration_ms = (turn.at - step.first_started).total_seconds() * 1000
-    failure: Failure | None = None
     if step.cancelling == "timeout":
-        failure = out_of_time(turn, step)
+        give_up(turn, step, out_of_time(turn, step))
     elif progress.stopping == "item_failed":
         item, error = min(progress.errors.items())
-        failure = Failure("ITEM_FAILED", f"Item {item} of node {node.name!r} failed with {error.code}: {error.message}")
+        message = f"Item {item} of node {node.name!r} failed with {error.code}: {error.message}"
+        give_up(turn, step, Failure("ITEM_FAILED", message))
     elif step.cancelling is not None or (progress.todo and progress.stopping is None) or progress.halted:
-        cancel(turn, step, duration_ms)
-        return
+        cancel(turn, step, elapsed_ms(turn, step))
     else:
-        update = _update(progress, node.map.into, collects=node.map.collects)
-        size = encoded_size(update)
-        if size <= MAX_UPDATE_BYTES:
-            complete(turn, step, update, duration_ms)
-            return
-        message = (
-            f"The results have {size:,} bytes; at most {MAX_UPDATE_BYTES:,} are allowed. "
-            "Let the items leave less behind, see 'output'."
-        )
-        failure = Failure("UPDATE_TOO_LARGE", message)
-    fail(turn, node, step.iteration, step.attempt, Failed(failure, retryable=False), duration_ms)
+        leave(turn, step, _update(progress, node.map.into, collects=node.map.collects))
 
 
 def _update(progress: MapProgress, into: str, *, collects: bool) -> dict[str, Any]:

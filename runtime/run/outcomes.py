@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import UNSET
 
 from runtime.graph.plan import PlanNode
+from runtime.json_values import encoded_size
 from runtime.run.decision import Turn
 from runtime.run.joins import sharing
 from runtime.run.messages import AttemptEnded, Failed, Stopped, Succeeded
@@ -23,7 +24,7 @@ from runtime.run.records import (
     StepStarted,
 )
 from runtime.run.routing import route_error, route_success
-from runtime.run.state import StateError
+from runtime.run.state import MAX_UPDATE_BYTES, StateError
 
 # --- attempts ---------------------------------------------------------------------------------------------------------
 
@@ -137,6 +138,31 @@ def complete(turn: Turn, step: Step, update: Mapping[str, Any], duration_ms: flo
     _ended(turn, node)
     if not frame.is_stopping:
         route_success(turn, node)
+
+
+def leave(turn: Turn, step: Step, update: Mapping[str, Any]) -> None:
+    """End a step that calls no tool itself with what it leaves behind; too much of that is a failure."""
+    size = encoded_size(update)
+    if size <= MAX_UPDATE_BYTES:
+        complete(turn, step, update, elapsed_ms(turn, step))
+        return
+    name = turn.node(step.node).name
+    message = (
+        f"What node {name!r} leaves behind has {size:,} bytes; at most {MAX_UPDATE_BYTES:,} are allowed. "
+        "What a graph or a map leaves can be chosen with 'output'."
+    )
+    give_up(turn, step, Failure("UPDATE_TOO_LARGE", message))
+
+
+def give_up(turn: Turn, step: Step, error: Failure) -> None:
+    """End a step that calls no tool itself as failed for good."""
+    outcome = Failed(error, retryable=False)
+    fail(turn, turn.node(step.node), step.iteration, step.attempt, outcome, elapsed_ms(turn, step))
+
+
+def elapsed_ms(turn: Turn, step: Step) -> float:
+    """Return the milliseconds since the step began."""
+    return round((turn.at - step.first_started).total_seconds() * 1000, 3)
 
 
 def fail(turn: Turn, node: PlanNode, iteration: int, attempt: int, outcome: Failed, duration_ms: float) -> None:

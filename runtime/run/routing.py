@@ -110,7 +110,9 @@ def _take(turn: Turn, node: PlanNode, edge: PlanEdge, operands: Operands | None 
             late=True if counts and frame.nodes[edge.target] is not NodeStatus.IDLE else UNSET,
         )
     )
-    if counts:
+    if counts and target.losers:
+        turn.pending.appendleft(edge.target)  # before anything starts that it would only cancel
+    elif counts:
         turn.pending.append(edge.target)
 
 

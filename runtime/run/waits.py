@@ -11,9 +11,8 @@ from runtime.graph.paths import MISSING, follow
 from runtime.inputs import schema_problems
 from runtime.run.decision import Decision, Refused, Turn
 from runtime.run.inside import InsideError, values
-from runtime.run.messages import Failed
 from runtime.run.model import Frame, Signal, Step
-from runtime.run.outcomes import complete, fail
+from runtime.run.outcomes import give_up, leave
 from runtime.run.records import (
     ApprovalAnswered,
     ApprovalRequested,
@@ -108,22 +107,17 @@ def over(turn: Turn, step: Step) -> None:
         message = f"Nobody answered {node.approval.prompt[:200]!r} within {node.approval.timeout_s:g} s."
     elif node.wait is not None and node.wait.signal is not None:
         if "timeout_data" in node.wait.model_fields_set:
-            complete(turn, step, _received(node.wait, node.wait.timeout_data), _waited_ms(turn, step))
+            leave(turn, step, _received(node.wait, node.wait.timeout_data))
             return
         message = f"No signal {node.wait.signal!r} came within {node.wait.timeout_s:g} s."
     else:
-        complete(turn, step, {}, _waited_ms(turn, step))
+        leave(turn, step, {})
         return
-    failed = Failed(Failure("TIMEOUT", message), retryable=False)
-    fail(turn, node, step.iteration, step.attempt, failed, _waited_ms(turn, step))
+    give_up(turn, step, Failure("TIMEOUT", message))
 
 
 def _received(wait: WaitDefinition, data: Any) -> dict[str, Any]:
     return {} if wait.into is None else {wait.into: data}
-
-
-def _waited_ms(turn: Turn, step: Step) -> float:
-    return (turn.at - step.first_started).total_seconds() * 1000
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------
@@ -165,7 +159,7 @@ def _deliver(turn: Turn, step: Step, signal: Signal) -> None:
     turn.emit(SignalDelivered(node=node.name, iteration=step.iteration, id=signal.id))
     if node.wait is not None:
         data = None if signal.data is UNSET else signal.data
-        complete(turn, step, _received(node.wait, data), _waited_ms(turn, step))
+        leave(turn, step, _received(node.wait, data))
     elif step.map is not None and step.map.stopping is None:
         turn.emit(MapStopping(node=node.name, iteration=step.iteration, reason="signal"))
         turn.stop_inside()
@@ -217,4 +211,4 @@ def _answer(turn: Turn, step: Step, given: Any, *, by: str | None, timed_out: bo
         )
     )
     into = node.name if node.approval is None else node.approval.into or node.name
-    complete(turn, step, {into: given}, _waited_ms(turn, step))
+    leave(turn, step, {into: given})

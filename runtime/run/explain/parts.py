@@ -125,28 +125,18 @@ def loop_test(trace: Trace, story: Story) -> LoopTest | None:
 
 
 def out_edges(trace: Trace, story: Story) -> tuple[Edge, ...]:
-    """Return what the node decided about the edges that leave it, those that it took in any case."""
+    """Return what the node decided about the edges that leave it."""
     instead: EdgeTaken | None = None
-    decided: list[Decided] = []
+    decided: dict[int, Decided] = {}
     for record in story.records:
         if isinstance(record, EdgeTaken):
             instead = instead or record
-            decided.append(Decided("late" if record.late is True else "taken", record, record.seq))
+            decided[record.edge] = Decided("late" if record.late is True else "taken", record, record.seq)
         elif isinstance(record, EdgeDead):
-            decided.append(Decided("dead", record, record.seq, instead))
-    if len(decided) > reasons.MAX_EDGES:
-        decided = sorted(
-            sorted(decided, key=lambda one: one.state == "dead")[: reasons.MAX_EDGES], key=lambda one: one.seq
-        )
-    return tuple(_out_edge(trace, one) for one in decided)
-
-
-def _out_edge(trace: Trace, decided: Decided) -> Edge:
-    record = decided.by
-    if not isinstance(record, EdgeTaken | EdgeDead):
-        raise TypeError(f"record {record.seq} decides no edge")
-    edge = reasons.edge(trace, trace.plan.edges[record.edge], decided)
-    return replace(edge, state="held") if trace.carried.get(record.edge) is record else edge
+            decided[record.edge] = Decided("dead", record, record.seq, instead)
+    held = {index for index, how in decided.items() if trace.carried.get(index) is how.by}
+    edges = reasons.edges(trace, list(decided.items()))
+    return tuple(replace(edge, state="held") if edge.index in held else edge for edge in edges)
 
 
 def outcome(trace: Trace, story: Story) -> str | None:
