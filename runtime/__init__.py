@@ -6,9 +6,13 @@
 from runtime.engine import Engine
 from runtime.errors import EngineError, Problem
 from runtime.opening import open_engine
+from runtime.run.explain import Explanation
 from runtime.run.records import RunStatus
+from runtime.run.state import Writer
 from runtime.settings import Settings
+from runtime.simulation import Simulation, SimulationScenario
 from runtime.views import (
+    Approval,
     EngineStatistics,
     GraphCreated,
     GraphSummary,
@@ -17,12 +21,15 @@ from runtime.views import (
     Page,
     RunSummary,
     RunView,
+    SignalReceipt,
 )
 
 __all__ = [
+    "Approval",
     "Engine",
     "EngineError",
     "EngineStatistics",
+    "Explanation",
     "GraphCreated",
     "GraphSummary",
     "GraphView",
@@ -33,5 +40,9 @@ __all__ = [
     "RunSummary",
     "RunView",
     "Settings",
+    "SignalReceipt",
+    "Simulation",
+    "SimulationScenario",
+    "Writer",
     "open_engine",
 ]

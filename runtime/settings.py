@@ -18,10 +18,10 @@ class Settings:
         datasets_dir: Folder that tools may read dataset files from and write them to; None refuses dataset paths.
         log_level: Lowest level of run records that the console shows. Journal and subscribers always get every record.
         log_format: `auto` is colour on a terminal and JSON lines otherwise; `none` shows nothing.
-        max_active_runs: Runs that work at once; further ones wait as `pending`. A run that only waits (for a time, a signal or
-            a person) does not count.
+        max_active_runs: Runs that work at once; further ones wait as `pending`. A run that is paused, or only waits (for a
+            time, a signal or a person), does not count.
         max_pending_runs: Accepted runs that may wait for their turn; more are refused with `OVERLOADED`.
-        max_waiting_runs: Runs that may be `waiting` before new ones are refused with `OVERLOADED`.
+        max_waiting_runs: Runs that may be `waiting` or `paused` before new ones are refused with `OVERLOADED`.
         max_workers_per_node: Worker tasks one node of one graph may have; further calls queue for one.
         max_idle_workers: Worker tasks of all nodes together that may wait for work; beyond it whoever waits longest ends.
         tool_threads: Threads for tools that are plain functions.

@@ -74,6 +74,9 @@ from tools.contract import ToolContext
 _Place: TypeAlias = tuple[str, int]
 """A step of the run: its frame's path and its node."""
 
+PARKED: Final = (RunStatus.WAITING, RunStatus.PAUSED)
+"""Statuses of runs that take no place among the active ones."""
+
 MESSAGES_PER_TURN: Final = 64
 """Messages handled before other tasks get a turn: without it a busy run makes them wait for seconds."""
 
@@ -103,7 +106,7 @@ class Watcher(Protocol):
         ...
 
     def parked(self, run_id: str, *, is_parked: bool) -> None:
-        """Hear that a run only waits now, for a time, a signal or a person, or that it does so no more."""
+        """Hear that a run only waits now, for a time, a signal or a person, or is paused, or that this is over."""
         ...
 
 
@@ -344,8 +347,8 @@ class RunActor:
         if row.last_seq and row.status == status and row.started_at == run.started_at:
             return None
         self.row = replace(row, status=status, started_at=run.started_at, last_seq=run.seq)
-        if RunStatus.WAITING.value in (status, row.status):
-            self._watcher.parked(row.run_id, is_parked=status == RunStatus.WAITING.value)
+        if status in PARKED or row.status in PARKED:
+            self._watcher.parked(row.run_id, is_parked=status in PARKED)
         if last.terminal is None:
             self.row = replace(self.row, completed_at=None, error=None, final_state=None)
         else:

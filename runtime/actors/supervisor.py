@@ -18,7 +18,7 @@ from msgspec import UNSET, structs
 from runtime.actors.binding import BoundPlan
 from runtime.actors.mailbox import Request
 from runtime.actors.recovery import MAX_RECOVERIES, History, read_history
-from runtime.actors.run_actor import ActorServices, RunActor
+from runtime.actors.run_actor import PARKED, ActorServices, RunActor
 from runtime.errors import EngineError, JournalDamaged, Overloaded, ToolMissing
 from runtime.journal.base import Journal, RunRow
 from runtime.journal.writer import JournalReader, RunAppender
@@ -298,7 +298,7 @@ class Supervisor:
         self._leave_place(live)
 
     def parked(self, run_id: str, *, is_parked: bool) -> None:
-        """Let a run that only waits keep its actor and give up its place; it gets one back when it goes on."""
+        """Let a run that waits or is paused keep its actor and give up its place; it gets one back when it goes on."""
         live = self.live.get(run_id)
         if live is None or live.is_parked is is_parked:
             return
@@ -359,7 +359,7 @@ class Supervisor:
     def _begin(self, live: LiveRun, actor: RunActor) -> None:
         live.actor = actor
         live.ready.set()
-        self.parked(live.row.run_id, is_parked=actor.run.word is RunStatus.WAITING)
+        self.parked(live.row.run_id, is_parked=actor.run.word in PARKED)
         self._tasks.start_soon(self._watch, live, actor, name="run actor")
 
     async def _watch(self, live: LiveRun, actor: RunActor) -> None:

@@ -102,6 +102,9 @@ def retry(decision: Decision, _message: Retry) -> None:
     if run.status not in (RunStatus.FAILED, RunStatus.TIMED_OUT):
         word = run.word.value
         raise Refused("NOTHING_TO_RETRY", f"it is {word}, and only one that failed or timed out can.")
+    if run.failed_node is not None and run.plan.index_of[run.failed_node] in run.plan.final:
+        message = f"only its finally node {run.failed_node!r} failed, when everything else had ended."
+        raise Refused("NOTHING_TO_RETRY", message)
     if any(_dead_ends(run)):
         message = (
             f"what node {run.failed_node!r} failed with is not the failure of an attempt, so trying again changes nothing; "

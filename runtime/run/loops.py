@@ -6,22 +6,24 @@ from runtime.graph.conditions import Lookup, Operands
 from runtime.graph.plan import ROOT, PlanLoop, PlanNode
 from runtime.run.decision import Turn
 from runtime.run.joins import is_locked, lost_to
-from runtime.run.records import LoopCompleted, LoopExhausted, LoopIteration
+from runtime.run.records import LoopCompleted, LoopEnding, LoopExhausted, LoopIteration
 from runtime.run.tokens import waiting_view
 
 
-def goes_on(turn: Turn, node: PlanNode, loop: PlanLoop, lookup: Lookup) -> bool:
+def goes_on(turn: Turn, node: PlanNode, loop: PlanLoop, lookup: Lookup, operands: Operands) -> bool:
     """Test a loop definition after its node: return whether the loop's back-edge is to be taken.
+
+    `operands` gets what its condition saw.
 
     Raises:
         ConditionError: The condition's operands cannot be compared.
     """
-    operands: Operands = []
+    iteration = turn.frame.iteration(node.index)
     if loop.test(lookup, operands):
+        turn.emit(LoopEnding(node=node.name, iteration=iteration, operands=operands))
         return False
     if turn.frame.scopes[loop.scope].entered < loop.max_iterations:
         return True
-    iteration = turn.frame.iteration(node.index)
     turn.emit(LoopExhausted(node=node.name, iteration=iteration, max_iterations=loop.max_iterations, operands=operands))
     if loop.fail_at_max:
         turn.fail("LOOP_EXHAUSTED", f"The loop on {node.name!r} reached {loop.max_iterations} iterations.", node)

@@ -418,6 +418,13 @@ class LoopIteration(StepRecord, kw_only=True):
     max_iterations: int | UnsetType = UNSET
 
 
+class LoopEnding(StepRecord, kw_only=True):
+    """The condition of the node's loop definition holds: no further iteration begins because of it."""
+
+    level: Level = "debug"
+    operands: list[dict[str, Any]]
+
+
 class LoopExhausted(StepRecord, kw_only=True):
     """The loop reached `max_iterations` with its condition still false; the run goes on along the exit edges."""
 
@@ -491,6 +498,7 @@ AnyRecord = (
     | EdgeDead
     | RouteUnmatched
     | LoopIteration
+    | LoopEnding
     | LoopExhausted
     | LoopCompleted
     | ToolLog

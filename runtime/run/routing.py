@@ -19,8 +19,9 @@ def route_success(turn: Turn, node: PlanNode, view: View | None = None) -> None:
     """
     lookup = _lookup(view or turn.frame.outcome)
     try:
-        if node.loop is not None and goes_on(turn, node, node.loop, lookup):
-            _take(turn, node, turn.frame.plan.edges[node.loop.back_edge])
+        tested: Operands = []
+        if node.loop is not None and goes_on(turn, node, node.loop, lookup, tested):
+            _take(turn, node, turn.frame.plan.edges[node.loop.back_edge], tested)
             for index in (*node.out, *node.default, *node.error_out):
                 _kill(turn, node, turn.frame.plan.edges[index], "loop_goes_on")
             return

@@ -47,7 +47,7 @@ def start(turn: Turn, index: int) -> None:
     frame, run = turn.frame, turn.run
     node = turn.node(index)
     if run.steps >= run.plan.max_steps and not frame.is_final(index):
-        turn.fail("STEP_LIMIT", f"The run may take at most {run.plan.max_steps} steps (limits.max_steps).", node)
+        _exceed_limit(turn, node)
         return
     iteration = frame.iteration(index)
     tool = frame.policies[index].tool if node.child is None else None
@@ -73,6 +73,16 @@ def start(turn: Turn, index: int) -> None:
             turn.decision.turn(frame.active[index].frame or frame)
         case "map":
             maps.go_on(turn, frame.active[index])
+
+
+def _exceed_limit(turn: Turn, node: PlanNode) -> None:
+    """Fail the whole run, wherever in it the step would be: the limit is the run's."""
+    frame = turn.frame
+    while frame.parent is not None:
+        node = frame.parent.plan.nodes[frame.step]
+        frame = frame.parent
+    limit = frame.plan.max_steps
+    turn.decision.turn(frame).fail("STEP_LIMIT", f"The run may take at most {limit} steps (limits.max_steps).", node)
 
 
 def _check_start(turn: Turn, node: PlanNode, started: StepStarted) -> None:

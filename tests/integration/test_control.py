@@ -375,3 +375,17 @@ async def test_a_run_that_is_cancelled_while_its_last_nodes_run_ends_when_they_h
         with anyio.fail_after(PROMPT_S):
             assert (await engine.wait(run.run_id)).state == {"x": 1, "f": 1}
         assert len(await of(engine, run.run_id, "run_finishing")) == 1
+
+
+async def test_a_paused_run_leaves_its_place_to_others(opened: Open) -> None:
+    async with opened(max_active_runs=1) as engine:
+        graph_id = await stored(engine, [{"name": "w", "type": "wait", "wait": {"signal": "go"}}])
+        paused = await engine.submit(graph_id)
+        await engine.pause(paused.run_id)
+        other = await engine.submit(graph_id)
+        await engine.signal(other.run_id, "go")
+        assert (await engine.wait(other.run_id)).status == "completed"
+        await engine.signal(paused.run_id, "go")
+        await engine.resume(paused.run_id)
+        assert (await engine.wait(paused.run_id)).status == "completed"
+        assert (await engine.statistics()).active == 0

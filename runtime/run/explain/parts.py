@@ -20,10 +20,10 @@ from runtime.run.records import (
     EdgeTaken,
     EndReached,
     ItemFailed,
+    LoopEnding,
     LoopExhausted,
     MapStopping,
     Record,
-    RouteUnmatched,
     SignalDelivered,
     StepCancelled,
     StepCancelRequested,
@@ -116,12 +116,11 @@ def loop_test(trace: Trace, story: Story) -> LoopTest | None:
     for record in story.records:
         if isinstance(record, LoopExhausted):
             return LoopTest("exhausted", loop.max_iterations, tuple(record.operands))
+        if isinstance(record, LoopEnding):
+            return LoopTest("over", loop.max_iterations, tuple(record.operands))
         if isinstance(record, EdgeTaken) and record.edge == loop.back_edge:
             return LoopTest("goes_on", loop.max_iterations, operands(record.operands))
-        if isinstance(record, StepFailed) and record.handled == "route":
-            return None
-    routed = any(isinstance(record, EdgeTaken | EdgeDead | RouteUnmatched) for record in story.records)
-    return LoopTest("over", loop.max_iterations) if routed or story.left_loop else None
+    return None
 
 
 def out_edges(trace: Trace, story: Story) -> tuple[Edge, ...]:

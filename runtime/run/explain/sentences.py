@@ -205,4 +205,4 @@ def _loop_test(test: LoopTest) -> str:
         case "exhausted":
             return f"its loop reached its limit of {test.max_iterations} iterations{seen}"
         case "over":
-            return "its loop is over, because the condition of the loop holds"
+            return f"its loop is over, because {condition(test.operands, True)}"

@@ -87,7 +87,6 @@ class Story:
         records: What the log says about it, in order; of the items of a map only the first that failed.
         items: The newest event of each item; `unbegun` has those that failed before they began.
         stopped_by: Why the run was ending when the step did, as a clause.
-        left_loop: Whether the loop that the node tests was over then.
     """
 
     iteration: int
@@ -98,7 +97,6 @@ class Story:
     items: dict[int, str] = field(default_factory=dict)
     unbegun: set[int] = field(default_factory=set)
     stopped_by: str | None = None
-    left_loop: bool = False
 
 
 @dataclass(slots=True)
@@ -350,8 +348,6 @@ class Trace:
 
     def _loop_completed(self, record: LoopCompleted) -> None:
         self.turns[record.scope].entered = 0
-        if self.stories and self.node.loop is not None and self.node.loop.scope == record.scope:
-            self.stories[-1].left_loop = True
         for edge in self.plan.scopes[record.scope].back_edges:
             self.edges[edge] = None
         self._leave(record.scope, record)

@@ -429,7 +429,7 @@ def test_a_further_iteration_begins_because_of_the_back_edge() -> None:
 def test_each_test_of_a_loop_is_told() -> None:
     over = told(drive(planned(LOOP), counter), "n").activations
     assert [one.loop_test.outcome for one in over if one.loop_test] == ["goes_on", "goes_on", "over"]
-    assert "Its loop is over, because the condition of the loop holds. It took edge 2 to 'x'." in over[-1].text
+    assert "Its loop is over, because n (3) >= 3. It took edge 2 to 'x'." in over[-1].text
     exhausted = newest(drive(planned(LOOP)), "n")
     assert exhausted.loop_test is not None
     assert (exhausted.loop_test.outcome, exhausted.loop_test.max_iterations) == ("exhausted", 4)
@@ -447,7 +447,8 @@ def test_a_node_that_ran_before_waits_for_the_present_iteration() -> None:
         (2, "waiting_for_edges"),
     ]
     assert explanation.activations[0].text == (
-        "n ran in iteration 1 because edge 0 from 'h' was taken. It succeeded after 1 ms. Its loop goes on."
+        "n ran in iteration 1 because edge 0 from 'h' was taken. It succeeded after 1 ms. "
+        "Its loop goes on: n (1) >= 3 does not hold."
     )
     (only,) = told(driver, "n", limit=1).activations
     assert only.iteration == 2
@@ -1040,6 +1041,35 @@ def test_a_text_names_a_few_of_many_and_counts_the_others() -> None:
     driver = drive(planned(source))
     assert len(newest(driver, "j").in_edges) == 12
     assert "edge 16 from 'n4'; and 7 more." in newest(driver, "j").text
+
+
+def test_lists_of_edges_are_bounded_and_keep_what_matters() -> None:
+    names = [f"n{number}" for number in range(150)]
+    source = graph(["s", *names, "j"], *(f"s > {name}" for name in names), *(f"{name} > j" for name in names))
+    driver = opened(source)
+    driver.end("s", ok())
+    for name in names[:-1]:
+        driver.end(name, ok())
+    waiting = newest(driver, "j")
+    assert len(waiting.in_edges) == 100
+    assert [one.from_node for one in waiting.in_edges if one.state == "undecided"] == ["n149"]
+    assert waiting.join is not None
+    assert (waiting.join.total, waiting.join.taken) == (150, 149)
+    assert (
+        "taken so far. Edge 299 from 'n149' is undecided: 'n149' is running; edge 150 from 'n0' was taken; "
+        in waiting.text
+    )
+    assert waiting.text.endswith("; and 145 more.")
+    driver.end("n149", ok())
+    assert newest(driver, "j").text.startswith("j began because its edges were taken: edge 150 from 'n0'; ")
+    assert "; and 145 more. " in newest(driver, "j").text
+    choice = graph(
+        ["s", *names],
+        *(edge(f"s > {name}", **when("x", "==", number)) for number, name in enumerate(names)),
+    )
+    way = newest(drive(planned(choice), initial={"x": 149}), "s")
+    assert len(way.out_edges) == 100
+    assert [one.to_node for one in way.out_edges if one.state == "taken"] == ["n149"]
 
 
 # --- against the run itself -------------------------------------------------------------------------------------------
