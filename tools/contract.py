@@ -56,7 +56,8 @@ class ToolContext:
     Attributes:
         iteration: Number of the innermost loop iteration the step runs in, from 1.
         attempt: Number of this try of the step, from 1.
-        idempotency_key: `run_id/node/iteration`, with the path of a sub-graph or map item before the node; the same for every attempt of one step, also after a crash.
+        idempotency_key: `run_id/node/iteration`, in a sub-graph or map item with its path before the node; the same
+            for every attempt of one step, also after a crash.
         log: The run's log; safe to call from a tool's thread.
         datasets_dir: Folder that dataset files are read from and written to; None when the operator set none.
     """
