@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from runtime.errors import Problem
-from runtime.graph.checks import judge, nearest
+from runtime.graph.checks import judge
+from runtime.graph.node_types import nearest
 from tests.support.graphs import Source, edge, graph, leaf, loop, node
 from tests.support.tools import FakeTools
 
