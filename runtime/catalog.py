@@ -1,7 +1,7 @@
 """The graphs of an engine: judged, stored, compiled, and bound to the tools that their runs call."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 from anyio import to_thread
@@ -18,8 +18,10 @@ from runtime.json_values import NotJson, canonical, checked_copy
 from runtime.views import GraphCreated
 from tools.contract import ToolSource
 
+T = TypeVar("T")
+
 MAX_INLINE: Final = 200
-"""Nodes and edges of a graph that is judged at once; a larger one is judged in a thread, so that others do not wait."""
+"""Nodes and edges of a graph that is judged, compiled and bound at once; a larger one is in a thread."""
 
 MAX_PROBLEMS: Final = 1_000
 MAX_COMPILED: Final = 1_000
@@ -86,10 +88,7 @@ class Catalog:
             raise InvalidGraph("The graph is not JSON.", problems=[problem]) from error
         size = sum(len(part) for part in (plain.get("nodes"), plain.get("edges")) if isinstance(part, list))
         inside = await self._inside(plain, deleted=False)
-        if size > MAX_INLINE:
-            verdict, plan = await to_thread.run_sync(self._judge_and_compile, plain, inside)
-        else:
-            verdict, plan = self._judge_and_compile(plain, inside)
+        verdict, plan = await _aside(size, self._judge_and_compile, plain, inside)
         definition = verdict.definition
         if verdict.errors or definition is None or plan is None:
             count = len(verdict.errors)
@@ -139,8 +138,7 @@ class Catalog:
         if known is None:
             source = msgspec.json.decode(graph.definition)
             inside = await self._inside(source, deleted=True)
-            definition = GraphDefinition.model_validate(source)
-            known = Compiled(definition, compile_plan(definition, wanted, graphs=inside.__getitem__))
+            known = await _aside(graph.nodes, _compile, source, wanted, inside)
             self._remember(wanted, known)
         if not deleted:
             self._present.add(wanted)
@@ -148,7 +146,16 @@ class Catalog:
 
     async def bind(self, wanted: str, pins: Mapping[str, str]) -> tuple[BoundPlan, tuple[str, ...]]:
         """Return the plan of a run's graph with the tools it is pinned to, and the references of those missing now."""
-        return bind((await self.compiled(wanted, deleted=True)).plan, self._tools, pins)
+        plan = (await self.compiled(wanted, deleted=True)).plan
+        return await _aside(len(plan.nodes), bind, plan, self._tools, pins)
+
+    async def bound(self, compiled: Compiled) -> BoundPlan:
+        """Return a graph with the tools that it asks for now.
+
+        Raises:
+            ToolMissing: A tool is not registered any more.
+        """
+        return await _aside(len(compiled.plan.nodes), compiled.bound, self._tools)
 
     async def delete(self, wanted: str) -> None:
         """Hide a graph from every list; its runs stay readable.
@@ -187,6 +194,16 @@ class Catalog:
                 del self._compiled[oldest]
                 self._present.discard(oldest)
             self._compiled[wanted] = compiled
+
+
+async def _aside(size: int, function: Callable[..., T], *arguments: object) -> T:
+    """Call a function: at once for a graph of small size, else in a thread, so that others do not wait."""
+    return await to_thread.run_sync(function, *arguments) if size > MAX_INLINE else function(*arguments)
+
+
+def _compile(source: dict[str, Any], wanted: str, inside: Mapping[str, tuple[GraphDefinition, Plan]]) -> Compiled:
+    definition = GraphDefinition.model_validate(source)
+    return Compiled(definition, compile_plan(definition, wanted, graphs=inside.__getitem__))
 
 
 def _graph(journal: Journal, wanted: str, deleted: bool) -> StoredGraph | None:

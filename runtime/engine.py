@@ -452,10 +452,10 @@ class Engine:
         """Return the accepted run, and its row as it was accepted: the run may be further already, but not durably."""
         self._require_open()
         compiled = await self._catalog.compiled(graph_id)
-        self._require_open()
         state = check_initial_state(compiled.definition, initial_state)
+        bound = await self._catalog.bound(compiled)
+        self._require_open()
         self._supervisor.check_room()
-        bound = compiled.bound(self._tools)
         self._last_run_number += 1
         row = first_row(self._last_run_number, new_run_id(), graph_id, self._clock.now())
         live = self._supervisor.submit(row, bound, state)
