@@ -6,7 +6,7 @@ ended has no actor: `retry` gives it one again, and `fork` makes a new run out o
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -38,18 +38,16 @@ from runtime.journal import RunRow
 from runtime.json_values import NotJson, checked_copy
 from runtime.run.decision import Refused
 from runtime.run.explain import Explanation, Live, explain
+from runtime.run.forks import before_step
 from runtime.run.messages import Answer, Cancel, Command, Fork, Pause, Resume, SendSignal
 from runtime.run.model import Run
 from runtime.run.records import (
     AnyRecord,
     ApprovalAnswered,
     ApprovalRequested,
-    LoopIteration,
     RunStatus,
     RunSubmitted,
     SignalReceived,
-    StepFailed,
-    StepStarted,
 )
 from runtime.run.state import Writer
 from runtime.run.waits import open_approvals
@@ -131,7 +129,7 @@ class RunControl:
         """Start a new run with what another one had done before a step."""
         row = await self.row(run_id)
         history = await read_history(self._memory.reader, self._memory.journal, row)
-        begun = _beginning(history.records, node, iteration, path)
+        begun = before_step(history.records, node, iteration, path)
         if begun is None:
             raise UnknownStep(run_id, node, iteration=iteration, path=path)
         update = None if state is None else await self._fitting(history, path, state)
@@ -261,26 +259,6 @@ def _seen(live: LiveRun) -> Live:
         return Live(waits_for_place=True)
     calls, queued = actor.calls()
     return Live(calls=calls, queued=queued)
-
-
-def _beginning(
-    records: Sequence[AnyRecord], node: str, iteration: int | None, path: str
-) -> tuple[Sequence[AnyRecord], StepStarted | StepFailed] | None:
-    """Return the records before a step began, and the one that began it; without an iteration, the last one there is."""
-    found: tuple[Sequence[AnyRecord], StepStarted | StepFailed] | None = None
-    for place, record in enumerate(records):
-        begins = (isinstance(record, StepStarted) and record.attempt == 1) or (
-            isinstance(record, StepFailed) and record.attempt == 0
-        )
-        if not begins or not isinstance(record, StepStarted | StepFailed):
-            continue
-        where = record.path if isinstance(record.path, str) else ""
-        if record.node == node and where == path and iteration in (None, record.iteration):
-            before = records[:place]
-            while before and isinstance(before[-1], LoopIteration):
-                before = before[:-1]  # the next iteration is begun anew
-            found = (before, record)
-    return found
 
 
 def _taken_over(record: AnyRecord, run_id: str) -> AnyRecord:

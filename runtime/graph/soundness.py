@@ -4,10 +4,12 @@ Called with a definition whose names and shapes are right; every function return
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from runtime.errors import Problem
 from runtime.graph.definition import GraphDefinition
+from runtime.graph.loops import NaturalLoop
 from runtime.graph.plan import Topology, first_routers, join_count
 
 
@@ -102,22 +104,77 @@ def _cycle_problems(definition: GraphDefinition, shape: Topology) -> Iterator[Pr
 def _join_problems(definition: GraphDefinition, shape: Topology) -> Iterator[Problem]:
     back = {arc for loop in shape.forest.loops for arc in loop.back_arcs}
     reachable = set(shape.forest.order)
-    arriving: dict[int, Counter[int]] = {}
-    for arc, (source, target) in enumerate(shape.arcs):
-        if source in reachable and arc not in back:
-            arriving.setdefault(target, Counter())[source] += 1
-    first = first_routers(definition, shape)
+    most = Counter[int]()
+    for index, ways in enumerate(_ways(definition, shape)):
+        if index in reachable:
+            targets = Counter[int]()
+            for arcs in ways.together():
+                for target, count in Counter(shape.arcs[arc][1] for arc in arcs if arc not in back).items():
+                    targets[target] = max(targets[target], count)
+            most.update(targets)
     for index, node in enumerate(definition.nodes):
-        sources = arriving.get(index, Counter())
-        most = sum(1 if source in first else count for source, count in sources.items())
-        if index in reachable and join_count(node) > max(most, 1):
-            detail = f"Node {node.name!r} waits for {join_count(node)} edges, but at most {most} can be taken."
+        if index in reachable and join_count(node) > max(most[index], 1):
+            detail = f"Node {node.name!r} waits for {join_count(node)} edges, but at most {most[index]} can be taken."
             yield Problem(f"/nodes/{index}/join", detail, "unsatisfiable_join")
+
+
+@dataclass(slots=True)
+class _Ways:
+    """The edges that a node can ever take, but for those that a loop definition rules.
+
+    Attributes:
+        plain: Those that are tested in order; for a node that takes the first one, up to one that always holds.
+        default: The edge that is taken when none of them is; empty where one always holds.
+        error: Those that are taken when the node failed.
+        is_first: Whether only the first plain one that holds is taken.
+        always: Whether one of the plain ones always holds.
+    """
+
+    plain: list[int]
+    default: list[int]
+    error: list[int]
+    is_first: bool
+    always: bool
+
+    def together(self) -> list[list[int]]:
+        """Return the sets of edges that may be taken at once."""
+        plain = [[arc] for arc in self.plain] if self.is_first else [self.plain]
+        return [*plain, self.default, self.error]
+
+    def leads(self, good: Callable[[int], bool]) -> bool:
+        """Return whether a good edge is sure to be taken when the node succeeds."""
+        if not self.always and not self.default:
+            return False
+        if self.is_first or not self.always:
+            return all(map(good, (*self.plain, *self.default)))
+        return False  # which of its edges hold for sure is another question, see `_sure_edges`
+
+
+def _ways(definition: GraphDefinition, shape: Topology) -> list[_Ways]:
+    ruled = set(shape.loop_arc.values())
+    first = first_routers(definition, shape)
+    ways = [_Ways([], [], [], index in first, always=False) for index in range(len(definition.nodes))]
+    for arc, edge in enumerate(definition.edges):
+        of = ways[shape.index_of[edge.from_node]]
+        if edge.on == "error":
+            of.error.append(arc)
+        elif arc in ruled:
+            continue
+        elif edge.default:
+            of.default.append(arc)
+        elif not (of.is_first and of.always):
+            of.plain.append(arc)
+            of.always = of.always or edge.condition is None
+    for of in ways:
+        if of.always:
+            of.default = []
+    return ways
 
 
 def _endless_cycles(definition: GraphDefinition, shape: Topology) -> Iterator[Problem]:
     """Report cycles that go round for ever: whenever the header runs, an edge back to it is sure to be taken."""
     sure = _sure_edges(definition, shape)
+    ways = _ways(definition, shape)
     back = {arc for loop in shape.forest.loops for arc in loop.back_arcs}
     arriving: dict[int, list[int]] = {}
     for arc, (_, target) in enumerate(shape.arcs):
@@ -131,10 +188,35 @@ def _endless_cycles(definition: GraphDefinition, shape: Topology) -> Iterator[Pr
                 if taken >= join_count(definition.nodes[node]):
                     runs.add(node)
         endless = [arc for arc in loop.back_arcs if arc in sure and shape.arcs[arc][0] in runs]
-        if endless:
+        if endless or _goes_round(definition, shape, loop, ways, sure, back):
             names = ", ".join(repr(definition.nodes[node].name) for node in shape.forest.order if node in loop.body)
             detail = f"Nothing ends the cycle of {names}: give it a loop definition, or a condition on a way out."
-            yield Problem(f"/edges/{endless[0]}", detail, "endless_cycle")
+            yield Problem(f"/edges/{(endless or loop.back_arcs)[0]}", detail, "endless_cycle")
+
+
+def _goes_round(
+    definition: GraphDefinition,
+    shape: Topology,
+    loop: NaturalLoop,
+    ways: Sequence[_Ways],
+    sure: set[int],
+    back: set[int],
+) -> bool:
+    """Return whether every way that the header can take leads back to it, whichever is taken."""
+    round_: set[int] = set()
+
+    def good(arc: int) -> bool:
+        target = shape.arcs[arc][1]
+        if arc in loop.back_arcs:
+            return True
+        return arc not in back and target in round_ and join_count(definition.nodes[target]) == 1
+
+    for node in reversed(shape.forest.order):
+        if node in loop.body:
+            way = ways[node]
+            if way.leads(good) or any(arc in sure and good(arc) for arc in way.plain):
+                round_.add(node)
+    return loop.header in round_
 
 
 def _sure_edges(definition: GraphDefinition, shape: Topology) -> set[int]:

@@ -148,6 +148,7 @@ def step_failed(run: Run, frame: Frame, record: StepFailed) -> None:
     elif frame.is_final(index):
         frame.finals += 1
     else:
+        run.unbegun += 1
         frame.outcome = consume(frame, index, record.seq, resolve=True)
         frame.nodes[index] = NodeStatus.FAILED
 

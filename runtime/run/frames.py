@@ -44,7 +44,7 @@ def advance(turn: Turn) -> None:
                 maps.go_on(turn, step)
             elif step.is_idle and not frame.is_final(step.node):
                 cancel(turn, step)
-    while not frame.active and (frame.is_stopping or frame.scopes[ROOT].tokens == 0):
+    while not frame.active and (frame.is_stopping or not (frame.scopes[ROOT].tokens or frame.held)):
         if not _finish(turn):
             return
 

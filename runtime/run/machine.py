@@ -59,9 +59,12 @@ def decide(run: Run, message: Message, *, at: datetime, chance: float = 0.5, hol
         return []
     decision = Decision(run, at, chance, hold)
     _HANDLERS[type(message)](decision, message)
+    if run.is_behind:
+        commands.catch_up(decision)
     if run.started_at is not None:
         while decision.turns and not decision.is_full:
             advance(decision.turns.pop(next(iter(decision.turns))))
+    run.is_behind = decision.is_full
     return decision.records
 
 

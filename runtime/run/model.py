@@ -256,8 +256,11 @@ class Run(Frame):
         waiting: Number of steps, in all frames, that only wait.
         working: Number of steps that run a tool or wait for a retry.
         steps: Number of steps ever started, in all frames.
+        unbegun: Number of steps that failed before they could begin.
         signals: Those that nobody took yet, oldest first.
         signal_ids: The ids of all that ever came.
+        is_behind: Whether a decision stopped before everything was done that had become possible. Not part of the history:
+            whoever rebuilds the run has everything looked at again.
         patch: Step of a fork, and what is put over its input.
     """
 
@@ -274,8 +277,10 @@ class Run(Frame):
     waiting: int = 0
     working: int = 0
     steps: int = 0
+    unbegun: int = 0
     signals: list[Signal] = field(default_factory=list)
     signal_ids: set[str] = field(default_factory=set)
+    is_behind: bool = False
     patch: tuple[str, int, dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from runtime.run import inside, maps, waits
 from runtime.run.decision import Turn
 from runtime.run.joins import is_locked, is_ready, is_ruled_out, lost_to, why_not
 from runtime.run.messages import Failed
-from runtime.run.model import NodeStatus
+from runtime.run.model import Frame, NodeStatus
 from runtime.run.outcomes import complete, fail, follow_dead_edges, request_cancel
 from runtime.run.records import EndReached, Failure, StepSkipped, StepStarted
 from runtime.run.state import StateError, View, WorkflowState
@@ -46,7 +46,7 @@ def start(turn: Turn, index: int) -> None:
     """Start the first attempt of a node's step."""
     frame, run = turn.frame, turn.run
     node = turn.node(index)
-    if run.steps >= run.plan.max_steps and not frame.is_final(index):
+    if max(run.steps, run.unbegun) >= run.plan.max_steps and not frame.is_final(index):
         _exceed_limit(turn, node)
         return
     iteration = frame.iteration(index)
@@ -76,13 +76,16 @@ def start(turn: Turn, index: int) -> None:
 
 
 def _exceed_limit(turn: Turn, node: PlanNode) -> None:
-    """Fail the whole run, wherever in it the step would be: the limit is the run's."""
-    frame = turn.frame
-    while frame.parent is not None:
-        node = frame.parent.plan.nodes[frame.step]
-        frame = frame.parent
-    limit = frame.plan.max_steps
-    turn.decision.turn(frame).fail("STEP_LIMIT", f"The run may take at most {limit} steps (limits.max_steps).", node)
+    """Fail the whole run, wherever in it the step would be: the limit is the run's. In a `finally` node, only that node."""
+    message = f"The run may take at most {turn.run.plan.max_steps} steps (limits.max_steps)."
+    frame: Frame | None = turn.frame
+    while frame is not None:
+        turn.decision.turn(frame).fail("STEP_LIMIT", message, node)
+        around = frame.parent
+        if around is None or around.is_final(frame.step):
+            return
+        node = around.plan.nodes[frame.step]
+        frame = around
 
 
 def _check_start(turn: Turn, node: PlanNode, started: StepStarted) -> None:

@@ -18,6 +18,8 @@ def _same_frame(left: Frame, right: Frame, seen: dict[int, int]) -> str:
     seen[id(left)] = id(right)
     for name in type(left).__dataclass_fields__:
         ours, theirs = getattr(left, name), getattr(right, name)
+        if name == "is_behind":
+            continue  # not part of the history
         if name in ("plan", "policies"):
             same = ours is theirs
         elif name == "state":

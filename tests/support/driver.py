@@ -55,6 +55,7 @@ class Call:
     iteration: int
     attempt: int
     state: dict[str, Any]
+    path: str = ""
 
 
 Outcome = Succeeded | Failed
@@ -165,6 +166,11 @@ class Driver:
         self.run = rebuilt
         self.open.clear()
         self.send(Recover())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is open outside."""
+        return not (self.open or self.timers)
 
     @property
     def events(self) -> list[str]:

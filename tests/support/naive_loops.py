@@ -1,6 +1,7 @@
 """What dominators, back-edges and natural loops are, said as plainly as their definitions; slow, and obviously right."""
 
 from collections.abc import Sequence
+from typing import Any
 
 Arc = tuple[int, int]
 
@@ -50,3 +51,35 @@ def is_reducible(arcs: Sequence[Arc], entry: int) -> bool:
     back = set(back_arcs(arcs, entry))
     rest = [arc for i, arc in enumerate(arcs) if i not in back and arc[0] in alive]
     return not any(node in reachable(rest, target) for node, target in rest)
+
+
+def losers(source: dict[str, Any]) -> set[str] | None:
+    """Return the names of all nodes, in sub-graphs too, that a join cancels when it starts; None if one has to do with a loop.
+
+    They are those whose every way on leads to the join and to nothing else.
+    """
+    nodes, edges = source["nodes"], source["edges"]
+    index = {node["name"]: i for i, node in enumerate(nodes)}
+    arcs = [(index[e["from_node"]], index[e["to_node"]]) for e in edges]
+    entry = index[source["entry_point"]]
+    loops = natural_loops(arcs, entry).values()
+    tied = {index[loop["node"]] for loop in source["loops"]} | {n for _, body in loops for n in body}
+    found: set[str] = set()
+    for join, node in enumerate(nodes):
+        lost = {join}
+        while node.get("cancel_losers"):
+            further = {n for n in range(len(nodes)) if any(s == n for s, _ in arcs)} - lost
+            further = {n for n in further if all(t in lost for s, t in arcs if s == n)}
+            if not further:
+                break
+            lost |= further
+        if lost - {join} and (lost & tied):
+            return None
+        found |= {nodes[n]["name"] for n in lost - {join}}
+    for node in nodes:
+        if "graph" in node:
+            inner = losers(node["graph"])
+            if inner is None:
+                return None
+            found |= inner
+    return found

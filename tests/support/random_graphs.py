@@ -2,10 +2,11 @@
 
 Two ways lead to a graph: composing sequences, branches, parallel parts and loops, so that structures occur that nobody would
 draw at random; and adding random edges, so that structures occur that nobody would compose. An element that makes the verdict
-refuse the graph is left out again.
+refuse the graph is left out again. Then some nodes become waits, approvals, sub-graphs, maps and ends (`dressing.py`).
 """
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Final
 
@@ -13,12 +14,17 @@ from hypothesis import strategies as st
 
 from runtime.graph.checks import judge
 from runtime.run.messages import Failed, Succeeded
+from tests.support.dressing import KINDS, START, Dresser
 from tests.support.driver import Call, Script, fail
 from tests.support.graphs import Source, leaf
 from tests.support.tools import FakeTools
 
 MAX_STEPS: Final = 100
-REDUCERS: Final = {"log": "append", "last": "replace"}
+REDUCERS: Final = {"last": "replace", "one": "first", "top": "max", "set": "union", "deep": "deep_merge"}
+TOP_REDUCERS: Final = {**REDUCERS, "low": "min", "sum": "add", "bag": "extend"}
+"""Those that count what they were given: a sub-graph that hands them on would let them grow without bounds."""
+DEPTH: Final = 2
+"""How deep sub-graphs nest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +35,36 @@ class Shape:
         counted_joins: Joins of `any` and `n`; conditions then look at the node's own key only, so that routes cannot depend
             on timing.
         errors: `on_error`, error edges, and `on_unmatched: fail`.
+        kinds: Which of the things in `dressing.KINDS` occur.
+        hasty: Whether there are parts whose result depends on timing.
     """
 
     counted_joins: bool = False
     errors: bool = True
+    kinds: frozenset[str] = frozenset()
+    hasty: bool = False
+
+
+PLAIN: Final = Shape()
+COUNTED: Final = Shape(counted_joins=True, errors=False)
+NESTED: Final = Shape(kinds=KINDS)
+SMOOTH: Final = Shape(kinds=KINDS, errors=False)
+HASTY: Final = Shape(kinds=KINDS, hasty=True)
+RACING: Final = Shape(counted_joins=True, kinds=KINDS, hasty=True)
 
 
 @dataclass
 class _Builder:
     random: Random
     shape: Shape
+    prefix: str = ""
+    depth: int = 0
     nodes: list[Source] = field(default_factory=list)
     edges: list[Source] = field(default_factory=list)
     loops: list[Source] = field(default_factory=list)
 
     def node(self) -> str:
-        name = f"n{len(self.nodes)}"
+        name = f"{self.prefix}n{len(self.nodes)}"
         source: Source = {"name": name, "tool": "work"}
         if self.random.random() < 0.1:
             source = {"name": name, "type": "conditional"}
@@ -58,10 +78,10 @@ class _Builder:
         return name
 
     def condition(self, name: str) -> Source:
-        fields = [f"r_{name}"] * 4 + ([] if self.shape.counted_joins else ["shared", "last", "log"])
+        fields = [f"r_{name}"] * 4 + ([] if self.shape.counted_joins else ["shared", "last", log_key(self.depth)])
         field_name = self.random.choice(fields)
-        if field_name == "log":
-            return leaf("log", "==", ["nothing"])
+        if field_name == log_key(self.depth):
+            return leaf(field_name, "==", ["nothing"])
         return leaf(field_name, self.random.choice(["<=", "<=", "==", ">="]), self.random.randrange(4))
 
     def connect(self, source: str, target: str, *, plain: bool = False) -> None:
@@ -151,7 +171,7 @@ class _Builder:
             "edges": [],
             "loops": [],
             "entry_point": self.nodes[0]["name"],
-            "reducers": REDUCERS,
+            "reducers": {log_key(self.depth): "append", **(REDUCERS if self.depth else TOP_REDUCERS)},
             "limits": {"max_steps": MAX_STEPS},
         }
         for key, elements in (("edges", self.edges), ("loops", self.loops)):
@@ -180,36 +200,101 @@ def _kinds(source: Source) -> set[str]:
 
 def build(seed: int, shape: Shape) -> Source:
     """Return the graph of that seed."""
-    builder = _Builder(Random(seed), shape)
-    if builder.random.random() < 0.65:
-        builder.block(3)
+    return _build(Random(seed), shape, "", 0)
+
+
+def build_raw(seed: int) -> Source:
+    """Return a graph as it comes, without more than one edge from one node to another; the verdict may refuse it."""
+    builder = _Builder(Random(seed), PLAIN)
+    if builder.random.random() < 0.5:
+        builder.block(2)
         builder.extend()
     else:
         builder.scatter()
-    return builder.finish()
+    builder.joins()
+    edges = {(edge["from_node"], edge["to_node"]): edge for edge in builder.edges}
+    return {
+        "name": "raw",
+        "nodes": builder.nodes,
+        "edges": list(edges.values()),
+        "loops": builder.loops,
+        "entry_point": builder.nodes[0]["name"],
+    }
 
 
+def _build(random: Random, shape: Shape, prefix: str, depth: int) -> Source:
+    builder = _Builder(random, shape, prefix, depth)
+    if random.random() < 0.65:
+        builder.block(3 - depth)
+        builder.extend()
+    else:
+        builder.scatter()
+    source = builder.finish()
+    kinds = shape.kinds if depth < DEPTH else shape.kinds - {"graph", "map"}
+    within = replace(shape, kinds=kinds if random.random() < 0.5 else kinds - {"graph", "map"})
+    dresser = Dresser(
+        random,
+        kinds,
+        shape.errors,
+        shape.hasty,
+        shape.counted_joins,
+        lambda beginning: _build(random, within, beginning, depth + 1),
+    )
+    dresser.dress(source, prefix)
+    return source
+
+
+def log_key(depth: int) -> str:
+    """Return the key that graphs nested that deep append to."""
+    return f"log{depth or ''}"
+
+
+INITIAL: Final = {**START, "log": ["start"]}
 SEEDS: Final = st.integers(0, 2**32 - 1)
+
+
+def flaky(script: Script, share: float = 0.3) -> Script:
+    """Let the first attempt of some steps fail."""
+
+    def first_fails(call: Call) -> Succeeded | Failed:
+        if call.attempt == 1 and Random(f"{call.path}/{call.node}/{call.iteration}").random() < share:
+            return fail("FLAKY")
+        return script(call)
+
+    return first_fails
 
 
 def script_of(seed: int, *, private: bool = False, failing: float = 0.12) -> Script:
     """Return a script whose outcome depends on node and iteration only.
 
     Each node writes its own key `r_<node>`, which grows past every condition after a few iterations so that loops end; and at
-    times the shared keys `shared` (no reducer), `log` (append) and `last` (replace), unless `private`.
+    times shared keys: `shared` without a reducer, and one for each reducer; unless `private`.
     """
 
     def script(call: Call) -> Succeeded | Failed:
-        random = Random(f"{seed}/{call.node}/{call.iteration}")
+        random = Random(f"{seed}/{call.path}/{call.node}/{call.iteration}")
         if random.random() < failing:
             return fail()
-        name = f"{call.node}#{call.iteration}"
-        update: dict[str, Any] = {f"r_{call.node}": 9 if call.iteration > 4 else random.randrange(4)}
+        latest = max(call.iteration, *map(int, re.findall(r"#(\d+)", call.path)), 0)
+        update: dict[str, Any] = {f"r_{call.node}": 9 if latest > 4 else random.randrange(4)}
         if not private:
             draws = [random.random() for _ in range(3)]
-            update |= {"log": name} if draws[0] < 0.4 else {}
+            log = log_key(call.path.count("/") + 1 if call.path else 0)
+            update |= {log: f"{call.path}/{call.node}#{call.iteration}"} if draws[0] < 0.4 else {}
             update |= {"last": random.randrange(4)} if draws[1] < 0.3 else {}
             update |= {"shared": 1 if draws[2] < 0.15 else random.randrange(4)} if draws[2] < 0.2 else {}
+            update |= {key: _gift(random, key) for key in _KEYS if random.random() < 0.06}
         return Succeeded(update)
 
     return script
+
+
+_KEYS: Final = ("one", "top", "low", "set", "deep", "sum", "bag")
+
+
+def _gift(random: Random, key: str) -> Any:
+    """Return what a tool may write to a key with a reducer."""
+    number = random.randrange(4)
+    if key in ("set", "bag"):
+        return [number, random.randrange(4)]
+    return {"a": number, "b": {random.choice("cd"): number}} if key == "deep" else number

@@ -16,3 +16,4 @@ thorough: Final = settings(
     suppress_health_check=_QUIET,
 )
 costly: Final = settings(thorough, max_examples=200 * _TIMES)
+few: Final = settings(thorough, max_examples=25 * _TIMES)

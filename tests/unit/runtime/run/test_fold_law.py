@@ -1,95 +1,93 @@
 """Folding the records of a run gives the run, and going on from the fold is going on from the run."""
 
 from random import Random
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.run.messages import Failed, Succeeded
+from runtime.run.apply import apply
+from runtime.run.model import new_run
+from runtime.run.records import decode_record, encode_records
+from tests.support.agreement import assert_agrees
 from tests.support.compare import assert_same_run
-from tests.support.driver import BOUND, Call, Driver, Script, default_policies, drive, fail, fold
 from tests.support.graphs import planned
 from tests.support.invariants import check_invariants
-from tests.support.random_graphs import SEEDS, Shape, build, script_of
-from tests.support.settings import costly
+from tests.support.naive import interpret
+from tests.support.player import Player, Storm, fold_run, go_on, nested_policies, play
+from tests.support.random_graphs import (
+    HASTY,
+    INITIAL,
+    MAX_STEPS,
+    NESTED,
+    PLAIN,
+    RACING,
+    SEEDS,
+    Shape,
+    build,
+    flaky,
+    script_of,
+)
+from tests.support.settings import costly, few
 
-SHAPES = st.sampled_from([Shape(), Shape(counted_joins=True)])
+SHAPES = st.sampled_from([PLAIN, NESTED, HASTY, RACING])
+STORM = Storm(cancel=0.01, deadline=0.01, pause=0.03, timeouts=0.05, retries=1)
 
 
-def flaky(script: Script) -> Script:
-    """Let the first attempt of some steps fail."""
-
-    def first_fails(call: Call) -> Succeeded | Failed:
-        if call.attempt == 1 and Random(f"{call.node}/{call.iteration}").random() < 0.3:
-            return fail("FLAKY")
-        outcome = script(call)
-        return fail("GONE", retryable=False) if isinstance(outcome, Failed) else outcome
-
-    return first_fails
+def player_of(seed: int, shape: Shape, schedule: int, *, attempts: int = 2) -> Player:
+    plan = planned(build(seed, shape))
+    policies = nested_policies(plan, max_attempts=attempts)
+    return Player(plan, policies, flaky(script_of(seed, failing=0.05)), Random(schedule))
 
 
 @costly
 @given(SEEDS, SHAPES, st.integers(0, 1_000))
-def test_a_run_folded_from_any_prefix_goes_on_as_the_run_itself(seed: int, shape: Shape, schedule: int) -> None:
-    source = build(seed, shape)
-    plan = planned(source)
-    policies = default_policies(plan, max_attempts=2)
-    script, random = flaky(script_of(seed)), Random(schedule)
-    driver = Driver(plan, policies)
-    driver.begin({"log": []})
-    twin = Driver(plan, policies, records=list(driver.records), open=dict(driver.open))
-    twin.run = fold(plan, policies, driver.records)
-    assert_same_run(twin.run, driver.run)
-    for _ in range(BOUND):
-        if driver.run.status.is_final:
-            break
-        index = random.choice([*driver.open, *driver.timers])
-        name = plan.nodes[index].name
-        if index in driver.timers:
-            assert driver.ring(name) == twin.ring(name)
-        else:
-            outcome, chance = script(driver.open[index]), random.random()
-            assert driver.end(name, outcome, chance=chance) == twin.end(name, outcome, chance=chance)
-        if random.random() < 0.1:
-            twin.run = fold(plan, policies, driver.records)
-            assert_same_run(twin.run, driver.run)
-    assert_same_run(fold(plan, policies, driver.records), driver.run)
+def test_a_run_folded_at_any_time_goes_on_as_the_run_itself(seed: int, shape: Shape, schedule: int) -> None:
+    first, second = player_of(seed, shape, schedule), player_of(seed, shape, schedule)
+    first.begin(INITIAL)
+    go_on(first, STORM)
+    swaps = Random(schedule)
+
+    def fold(player: Player) -> None:
+        if swaps.random() < 0.15:
+            rebuilt = fold_run(player.plan, player.policies, player.records)
+            assert_same_run(rebuilt, player.run)
+            player.run = rebuilt
+
+    second.begin(INITIAL)
+    go_on(second, STORM, meanwhile=fold)
+    assert second.records == first.records
+    assert_same_run(fold_run(first.plan, first.policies, first.records), first.run)
+
+
+@few
+@given(SEEDS, SHAPES, st.integers(0, 1_000))
+def test_the_fold_of_any_beginning_is_the_beginning_of_the_fold(seed: int, shape: Shape, schedule: int) -> None:
+    player = player_of(seed, shape, schedule)
+    player.begin(INITIAL)
+    go_on(player, STORM)
+    lines = encode_records(player.records)
+    live = new_run(player.plan, player.run_id, player.policies)
+    checks = Random(schedule)
+    for count, record in enumerate(player.records, start=1):
+        apply(live, record)
+        if checks.random() < 0.05:
+            assert_same_run(fold_run(player.plan, player.policies, [decode_record(x) for x in lines[:count]]), live)
 
 
 @costly
 @given(SEEDS, SHAPES, st.integers(0, 1_000))
 def test_a_run_that_crashes_again_and_again_ends_once_and_in_order(seed: int, shape: Shape, schedule: int) -> None:
-    plan = planned(build(seed, shape))
-    policies = default_policies(plan, max_attempts=2)
-    driver = drive(plan, flaky(script_of(seed)), seed=schedule, policies=policies, crash_chance=0.08)
-    check_invariants(driver)
+    player = player_of(seed, shape, schedule)
+    player.begin(INITIAL)
+    go_on(player, Storm(crash=0.08, timeouts=0.05))
+    check_invariants(player)
 
 
 @costly
-@given(SEEDS, SHAPES, st.integers(0, 1_000), st.booleans())
-def test_a_run_that_is_stopped_at_any_point_ends_as_it_was_told(
-    seed: int, shape: Shape, schedule: int, by_cancel: bool
-) -> None:
-    plan = planned(build(seed, shape))
-    policies = default_policies(plan, max_attempts=3)
-    chances: dict[str, Any] = {"cancel_chance" if by_cancel else "deadline_chance": 0.15}
-    driver = drive(plan, flaky(script_of(seed)), seed=schedule, policies=policies, crash_chance=0.05, **chances)
-    check_invariants(driver)
-    asked = driver.of("run_cancel_requested" if by_cancel else "run_deadline_passed")
-    assert len(asked) <= 1
-    if asked and driver.run.failing is None:
-        assert driver.run.status == ("cancelled" if by_cancel else "timed_out")
-
-
-@costly
-@given(SEEDS, st.integers(0, 1_000))
-def test_a_run_with_crashes_comes_to_the_same_as_one_without(seed: int, schedule: int) -> None:
-    plan = planned(build(seed, Shape()))
-    script = script_of(seed)
-    calm = drive(plan, script)
-    stormy = drive(plan, script, seed=schedule, crash_chance=0.1)
-    assert stormy.run.status == calm.run.status
-    if calm.run.status == "completed":
-        assert sorted(stormy.started()) == sorted(calm.started())
-        assert stormy.state == calm.state
+@given(SEEDS, st.sampled_from([PLAIN, NESTED]), st.integers(0, 1_000))
+def test_a_run_with_crashes_comes_to_what_the_rules_say(seed: int, shape: Shape, schedule: int) -> None:
+    source, script = build(seed, shape), script_of(seed, failing=0.05)
+    frame, status = interpret(source, script, INITIAL, MAX_STEPS)
+    player = play(planned(source), script, initial=INITIAL, seed=schedule, storm=Storm(crash=0.1))
+    if frame.world.is_exact and "STEP_LIMIT" not in frame.failures:
+        assert_agrees(player, frame, status)
