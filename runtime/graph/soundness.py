@@ -207,9 +207,9 @@ def _goes_round(
 
     def good(arc: int) -> bool:
         target = shape.arcs[arc][1]
-        if arc in loop.back_arcs:
-            return True
-        return arc not in back and target in round_ and join_count(definition.nodes[target]) == 1
+        if arc in back:
+            return target in loop.body  # round this loop, or one inside, which ends by another edge if it ever does
+        return target in round_ and join_count(definition.nodes[target]) == 1
 
     for node in reversed(shape.forest.order):
         if node in loop.body:

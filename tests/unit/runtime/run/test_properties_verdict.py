@@ -11,7 +11,6 @@ Endless cycles and joins are looked at only in graphs without other faults, and 
 a cycle does depends on whether its joins ever run.
 """
 
-import pytest
 from hypothesis import assume, given
 
 from runtime.graph.checks import judge
@@ -39,7 +38,6 @@ def comparable(ours: set[str], theirs: set[str]) -> tuple[set[str], set[str]]:
     return ours, theirs
 
 
-@pytest.mark.xfail(strict=True, reason="cycles that go round by choice are accepted: see test_properties_faults.py")
 @thorough
 @given(SEEDS)
 def test_a_graph_is_refused_if_and_only_if_something_is_wrong_with_it(seed: int) -> None:
