@@ -111,7 +111,7 @@ def retry(decision: Decision, _message: Retry) -> None:
             "a fork from a step before it can change the state."
         )
         raise Refused("NOTHING_TO_RETRY", message)
-    if not (run.stopped or run.unrouted or run.held or run.scopes[ROOT].tokens):
+    if run.status is RunStatus.FAILED and not (run.stopped or run.unrouted or run.held or run.scopes[ROOT].tokens):
         raise Refused("NOTHING_TO_RETRY", "no step of it failed or was stopped, so there is nothing to run again.")
     turn = decision.turn(run)
     turn.emit(RunRetried(deadline=decision.at + timedelta(seconds=run.plan.timeout_s)))

@@ -130,6 +130,7 @@ def test_a_fork_without_a_change_comes_to_the_same(seed: int, schedule: int) -> 
     first = play(planned(source), script, initial=INITIAL, seed=schedule)
     before = list(first.records)
     steps = beginnings(first)
+    assume(steps)
     for _ in range(3):
         fork = first.fork(first.random.choice(steps))
         go_on(fork, Storm(crash=0.02))
@@ -144,6 +145,7 @@ def test_a_fork_of_any_run_from_any_step_with_any_state_ends(seed: int, shape: S
     first = player_of(build(seed, shape), seed, schedule)
     go_on(first, Storm(cancel=0.01, deadline=0.01, pause=0.02, timeouts=0.05, retries=1))
     steps = beginnings(first)
+    assume(steps)
     started = first.random.choice(steps)
     change = {"shared": 2, "fresh": {"k": [1]}}
     fork = first.fork(started, change)
