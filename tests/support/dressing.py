@@ -9,15 +9,11 @@ from random import Random
 from typing import Any, Final
 
 from tests.support.graphs import Source, leaf
-from tests.support.naive_loops import natural_loops
 
 KINDS: Final = frozenset({"wait", "approval", "graph", "map", "end", "mutex", "finally"})
 WHEN: Final = "2030-01-01T12:00:30+00:00"
 START: Final = {"shared": 1, "items": [2, 0, 1], "when": WHEN, "deep": {"items": [5]}}
 """What the initial state of a run should hold, for the paths that the graphs use."""
-
-FINAL_KINDS: Final = frozenset[str]()
-"""Which kinds of nodes run at the end beside tools; `graph` and `map` once they get along with the step limit."""
 
 
 @dataclass
@@ -40,7 +36,6 @@ class Dresser:
     child: Callable[[str], Source]
 
     def dress(self, source: Source, prefix: str) -> None:
-        self._looping = _looping(source)
         leaving = {edge["from_node"] for edge in source["edges"]} | {loop["node"] for loop in source["loops"]}
         for node in source["nodes"]:
             if "tool" in node:
@@ -63,10 +58,6 @@ class Dresser:
                 return
             draw -= share
 
-    def _may_be_wrong(self, node: Source) -> bool:
-        """Return whether a step may fail before it begins; not in a loop, where nothing bounds that."""
-        return self.errors and node["name"] not in self._looping
-
     def turn(self, node: Source, kind: str) -> None:
         """Make the node one of that kind."""
         del node["tool"]
@@ -84,7 +75,7 @@ class Dresser:
         elif draw < 0.35:
             node["wait"] = {"until": self.random.choice([WHEN, "2029-12-31T23:00:00Z"])}
         elif draw < 0.5:
-            wrong = ["shared", "lost", "deep.items.7"] if self._may_be_wrong(node) else []
+            wrong = ["shared", "lost", "deep.items.7"] if self.errors else []
             node["wait"] = {"until_field": self.random.choice(["when", "when", *wrong])}
         else:
             wait: Source = {"signal": "go" if self._chance(0.2) else f"go_{name}"}
@@ -105,7 +96,7 @@ class Dresser:
     def _graph(self, node: Source) -> None:
         name = node["name"]
         node["graph"] = child = self.child(f"{name}x")
-        if self._may_be_wrong(node) and self._chance(0.15):
+        if self.errors and self._chance(0.15):
             child["input_schema"] = {"properties": {"shared": {"maximum": self.random.randrange(4)}}}
         self._given(node)
         if self._chance(0.6):
@@ -116,7 +107,7 @@ class Dresser:
 
     def _map(self, node: Source) -> None:
         name = node["name"]
-        wrong = ["shared", "lost"] if self._may_be_wrong(node) and not self.stable and self._chance(0.2) else []
+        wrong = ["shared", "lost"] if self.errors and not self.stable and self._chance(0.2) else []
         literal = [self.random.randrange(9) for _ in range(self.random.randrange(5))]
         keys: Source = {"items": self.random.choice([literal, literal, "items", "deep.items", *wrong])}
         keys |= {"concurrency": self.random.randrange(1, 4)} if self._chance(0.8) else {}
@@ -146,7 +137,7 @@ class Dresser:
             node["input"] = {"items": "items", "first": "items.0", "when": "when", "deep": "deep"}
             if node["type"] == "map":
                 node["input"]["same"] = node["map"].get("as", "item")
-            if self._may_be_wrong(node) and self._chance(0.1):
+            if self.errors and self._chance(0.1):
                 node["input"]["x"] = "lost"
 
     def _finally(self, source: Source, prefix: str) -> None:
@@ -155,23 +146,9 @@ class Dresser:
             node: dict[str, Any] = {"name": name, "tool": "work"}
             if self.errors and self._chance(0.6):
                 node["on_error"] = self.random.choice(["fail_run", "continue"])
-            kinds = sorted(self.kinds & FINAL_KINDS)
+            kinds = sorted(self.kinds & {"graph", "map"})
             if kinds and self._chance(0.3):
-                plain = dict(node)
                 self.turn(node, self.random.choice(kinds))
-                if "graph" in node:  # a loop in it would be bounded by nothing
-                    node = plain if _loops_inside(node["graph"]) else node | {"timeout_s": 1_000_000}
+                node |= {"timeout_s": 1_000_000} if "graph" in node else {}
             source["nodes"].insert(self.random.randrange(len(source["nodes"]) + 1), node)
         source["finally"] = names
-
-
-def _looping(source: Source) -> set[str]:
-    """Return the nodes that a loop repeats."""
-    names = [node["name"] for node in source["nodes"]]
-    arcs = [(names.index(edge["from_node"]), names.index(edge["to_node"])) for edge in source["edges"]]
-    bodies = [body for _, body in natural_loops(arcs, names.index(source["entry_point"])).values()]
-    return {names[node] for body in bodies for node in body} | {loop["node"] for loop in source["loops"]}
-
-
-def _loops_inside(source: Source) -> bool:
-    return bool(_looping(source)) or any("graph" in node and _loops_inside(node["graph"]) for node in source["nodes"])

@@ -49,7 +49,7 @@ class World:
     Attributes:
         started: Input of each step that ran; None for steps that call no tool themselves.
         skipped: How often each step was skipped.
-        failed_early: Number of steps that failed before they began.
+        failed_early: Number of steps that failed before they began, which count for the limit too.
         ended: Paths of frames that an end node ends, so that nodes may be neither run nor skipped.
         vague: Paths of frames of which only a part may run, and beginnings of such paths that end in `[`.
         is_exact: Whether the run comes to the same on every schedule.
@@ -257,7 +257,7 @@ class Frame:
 
     def _activate(self, index: int, arriving: list[View], past: frozenset[int]) -> dict[int, Mark]:
         iteration = self._iteration(index)
-        if len(self.world.started) >= self.world.max_steps or self.world.failed_early >= self.world.max_steps:
+        if len(self.world.started) + self.world.failed_early >= self.world.max_steps:
             raise TooLong
         try:
             view = self.state.merge(arriving)

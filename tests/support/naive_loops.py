@@ -62,6 +62,7 @@ def losers(source: dict[str, Any]) -> set[str] | None:
     index = {node["name"]: i for i, node in enumerate(nodes)}
     arcs = [(index[e["from_node"]], index[e["to_node"]]) for e in edges]
     entry = index[source["entry_point"]]
+    forward = [arc for i, arc in enumerate(arcs) if i not in back_arcs(arcs, entry)]
     loops = natural_loops(arcs, entry).values()
     tied = {index[loop["node"]] for loop in source["loops"]} | {n for _, body in loops for n in body}
     found: set[str] = set()
@@ -69,7 +70,7 @@ def losers(source: dict[str, Any]) -> set[str] | None:
         lost = {join}
         while node.get("cancel_losers"):
             further = {n for n in range(len(nodes)) if any(s == n for s, _ in arcs)} - lost
-            further = {n for n in further if all(t in lost for s, t in arcs if s == n)}
+            further = {n for n in further if all(t in lost for s, t in forward if s == n)}
             if not further:
                 break
             lost |= further

@@ -173,7 +173,7 @@ class Player:
     def send(self, message: Message) -> list[Record]:
         """Let the machine decide on a message, and follow what its records ask for.
 
-        What a decision that became too long leaves undone is done in the next turn, or in a crash.
+        What a decision that became too long leaves undone is done at some later turn, or after a crash.
         """
         records = decide(self.run, message, at=self.now, chance=self.random.random())
         if len(records) >= decision.MAX_RECORDS or isinstance(message, GoOn):
@@ -188,7 +188,8 @@ class Player:
             self._follow_step(record, (path_of(record), record.node))
         elif isinstance(record, (RunCancelRequested, RunDeadlinePassed)):
             self._tell("")
-        if record.event in ("run_paused", "run_resumed", "run_retried"):
+            self.is_paused = False
+        elif record.event in ("run_paused", "run_resumed", "run_retried"):
             self.is_paused = record.event == "run_paused"
 
     def _follow_step(self, record: StepRecord, place: Place) -> None:
@@ -347,6 +348,13 @@ class Player:
         keys = {"timeout_s": 1} if question.due is not UNSET else {}
         return answer_of(self.script, keys, place[0], place[1], question.iteration)
 
+    def check_word(self) -> None:
+        """Assert that the status which others see says what the run does: it works, or only waits, or is paused."""
+        works = self.attempts or self.retrying
+        waits = self.waits or self.questions or any(not self._has_child(place) for place in self.bounds)
+        expected = "paused" if self.is_paused else "waiting" if waits and not works else "running"
+        assert self.owes or self.run.word == expected, f"{self.run.word} is not {expected}"
+
     def stray(self) -> None:
         """Send a signal that nobody may wait for, or send one again, or answer a question again."""
         draw = self.random.random()
@@ -358,7 +366,8 @@ class Player:
                 self.signal(name, data)
         elif received:
             again = self.random.choice(received)
-            assert self.send(SendSignal(again.id, again.name, "again")) == []
+            records = self.send(SendSignal(again.id, again.name, "again"))
+            assert not [record for record in records if isinstance(record, SignalReceived)]
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 
@@ -429,10 +438,8 @@ def go_on(player: Player, storm: Storm = CALM, *, meanwhile: Callable[[Player], 
                 return
             retries = retries - 1 if player.retry() else 0
             continue
+        player.check_word()
         player.now += timedelta(milliseconds=1)
-        if player.owes:
-            player.crash() if player.random.random() < storm.crash else player.send(GoOn())
-            continue
         command = _command(player, storm)
         if command is not None:
             command()

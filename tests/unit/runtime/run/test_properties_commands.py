@@ -35,9 +35,8 @@ SCHEDULES = st.integers(0, 1_000)
 
 
 def beginnings(player: Player) -> list[Any]:
-    """Return the records with which steps began, but for the first ones of iterations: see test_properties_faults.py."""
-    steps = [record for record in player.of("step_started") if record.attempt == 1]
-    return [record for record in steps if player.records[record.seq - 2].event != "loop_iteration"]
+    """Return the records with which steps began."""
+    return [record for record in player.of("step_started") if record.attempt == 1]
 
 
 def player_of(source: Source, seed: int, schedule: int) -> Player:

@@ -19,7 +19,7 @@ from tests.support.naive import interpret
 from tests.support.naive_verdict import Runs, faults
 from tests.support.player import play
 from tests.support.random_graphs import INITIAL, SEEDS, build_raw, script_of
-from tests.support.settings import thorough
+from tests.support.settings import costly, thorough
 from tests.support.tools import FakeTools
 
 DEEP = {"endless_cycle", "unsatisfiable_join"}
@@ -54,7 +54,7 @@ def test_nothing_else_is_refused(seed: int) -> None:
     assert theirs <= ours
 
 
-@thorough
+@costly
 @given(SEEDS)
 def test_a_run_never_completes_once_it_has_entered_an_endless_cycle(seed: int) -> None:
     source = build_raw(seed)
