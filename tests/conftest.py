@@ -82,7 +82,7 @@ class Store:
         """Return a copy of the content as it is now, like the disk of a machine that crashes at this moment."""
         copy = Store(self.kind, self.path.parent / name)
         copy.path.parent.mkdir()
-        for suffix in ("", "-wal"):
+        for suffix in (".watermark", "", "-wal"):  # the watermark first: it may never be ahead of the rest
             source = self.path.with_name(self.path.name + suffix)
             if source.exists():
                 shutil.copyfile(source, copy.path.with_name(copy.path.name + suffix))
@@ -100,8 +100,9 @@ def sqlite(tmp_path: Path) -> Store:
 
 
 def settings(**keys: Any) -> Settings:
-    """Return quiet settings that close at once."""
-    return Settings(**{"log_format": "none", "close_grace_s": 0.05, **keys})
+    """Return quiet settings that close at once, wait for a busy machine's disk, and watch neither loop nor memory."""
+    quiet = {"log_format": "none", "close_grace_s": 0.05, "commit_wait_s": 30.0}
+    return Settings(**{**quiet, "block_limit_s": None, "max_memory_mb": 0, **keys})
 
 
 @pytest.fixture

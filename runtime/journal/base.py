@@ -38,6 +38,8 @@ class RunRow(Struct, frozen=True):
         number: Orders runs by their submission; never used twice.
         last_seq: Records stored when the row was written; the newest entry may go beyond it.
         final_state: The encoded state of a run that has ended.
+        key: The idempotency key that the run was submitted with.
+        request: Digest of what was submitted under that key.
     """
 
     number: int
@@ -50,6 +52,8 @@ class RunRow(Struct, frozen=True):
     last_seq: int = 0
     error: str | None = None
     final_state: bytes | None = None
+    key: str | None = None
+    request: bytes | None = None
 
 
 class Entry(Struct, frozen=True):
@@ -92,6 +96,11 @@ class Journal(Protocol):
         """Whether calls wait for a disk and so belong into a thread."""
         ...
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether the last owner ended without closing it; known once it is open."""
+        ...
+
     def open(self) -> int:
         """Take ownership and return the epoch, higher than that of every owner before.
 
@@ -112,6 +121,10 @@ class Journal(Protocol):
         """
         ...
 
+    def settle(self) -> None:
+        """Flush what `commit` may leave for later, now that there is time. Entries are no part of that."""
+        ...
+
     def entries(self, run: int, *, after: int, limit: int) -> list[Entry]:
         """Return up to `limit` entries that hold a record after `after`, oldest first."""
         ...
@@ -120,12 +133,34 @@ class Journal(Protocol):
         """Return the row of a run."""
         ...
 
+    def run_of_key(self, key: str) -> RunRow | None:
+        """Return the row of the run that was submitted with that idempotency key, without its `final_state`."""
+        ...
+
     def runs(self, wanted: RunFilter) -> list[RunRow]:
         """Return rows without their `final_state`, newest first."""
         ...
 
     def unfinished(self) -> list[RunRow]:
         """Return the rows of all runs that have not ended, oldest first."""
+        ...
+
+    def ended_runs(self, *, before: datetime | None, beyond: int | None, limit: int) -> list[RunRow]:
+        """Return up to `limit` rows of runs that may be forgotten, without their `final_state`, the earliest end first.
+
+        Args:
+            before: Runs that ended before this time; None for no such runs.
+            beyond: Runs that are not among the newest so many that have ended; None for no such runs.
+            limit: How many at most.
+        """
+        ...
+
+    def delete_runs(self, numbers: Sequence[int]) -> None:
+        """Remove runs with all their entries, all of them or none; numbers of no run are ignored.
+
+        Raises:
+            JournalUnavailable: Nothing is known to be removed.
+        """
         ...
 
     def last_run_number(self) -> int:

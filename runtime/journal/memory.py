@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from msgspec import structs
 
@@ -16,8 +17,11 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._epoch = 0
+        self._is_open = False
+        self.was_killed = False
         self._rows: dict[int, RunRow] = {}
         self._numbers: dict[str, int] = {}
+        self._keys: dict[str, int] = {}
         self._unfinished: set[int] = set()
         self._entries: dict[int, list[Entry]] = {}
         self._graphs: dict[str, StoredGraph] = {}
@@ -26,10 +30,12 @@ class MemoryJournal:
     def open(self) -> int:
         """Return the next epoch; the content of an earlier use is still there."""
         self._epoch += 1
+        self.was_killed, self._is_open = self._is_open, True
         return self._epoch
 
     def close(self) -> None:
-        """Do nothing: there is no file to give up."""
+        """Note that this use has ended."""
+        self._is_open = False
 
     def commit(self, entries: Sequence[Entry]) -> None:
         """Append to the lists."""
@@ -38,10 +44,15 @@ class MemoryJournal:
             if entry.row is not None:
                 self._rows[entry.run] = entry.row
                 self._numbers[entry.row.run_id] = entry.run
+                if entry.row.key is not None:
+                    self._keys[entry.row.key] = entry.run
                 if entry.row.completed_at is None:
                     self._unfinished.add(entry.run)
                 else:
                     self._unfinished.discard(entry.run)
+
+    def settle(self) -> None:
+        """Do nothing: nothing is left for later."""
 
     def entries(self, run: int, *, after: int, limit: int) -> list[Entry]:
         """Return the entries behind `after`."""
@@ -51,6 +62,11 @@ class MemoryJournal:
     def run(self, run_id: str) -> RunRow | None:
         """Return the row of a run."""
         return self._rows.get(self._numbers.get(run_id, 0))
+
+    def run_of_key(self, key: str) -> RunRow | None:
+        """Return the row of the run with that idempotency key."""
+        number = self._keys.get(key)
+        return None if number is None else structs.replace(self._rows[number], final_state=None)
 
     def runs(self, wanted: RunFilter) -> list[RunRow]:
         """Filter all rows."""
@@ -69,6 +85,31 @@ class MemoryJournal:
     def unfinished(self) -> list[RunRow]:
         """Return the rows of all runs that have not ended."""
         return [self._rows[number] for number in sorted(self._unfinished)]
+
+    def ended_runs(self, *, before: datetime | None, beyond: int | None, limit: int) -> list[RunRow]:
+        """Sort all ended runs by their ends."""
+        ended = sorted(
+            ((row.completed_at, row.number, row) for row in self._rows.values() if row.completed_at is not None),
+            key=lambda one: one[:2],
+        )
+        kept = len(ended) if beyond is None else beyond
+        old = [
+            structs.replace(row, final_state=None)
+            for place, (end, _, row) in enumerate(ended)
+            if (before is not None and end < before) or place < len(ended) - kept
+        ]
+        return old[:limit]
+
+    def delete_runs(self, numbers: Sequence[int]) -> None:
+        """Forget runs."""
+        for number in numbers:
+            row = self._rows.pop(number, None)
+            if row is not None:
+                self._entries.pop(number, None)
+                self._unfinished.discard(number)
+                del self._numbers[row.run_id]
+                if row.key is not None:
+                    self._keys.pop(row.key, None)
 
     def last_run_number(self) -> int:
         """Return the highest number in use."""

@@ -2,6 +2,10 @@
 
 One task owns the writing side. There is no timer: a single run waits for one commit, a thousand busy runs share one. What was
 appended is reported as committed in the order of appending, and never before it is durable.
+
+A disk that is full and a file that somebody else holds locked are waited for: the batch is kept and tried again, so the runs it
+belongs to neither fail nor end, they only wait. Every other failure to write ends the writer, and with it the engine: after a
+failed flush nobody knows what the disk holds, and asking again may be answered with success (fsyncgate, LWN 752063).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +15,7 @@ from typing import Final, TypeVar
 import anyio
 from anyio import to_thread
 
+from runtime.errors import JournalDamaged, JournalUnavailable, StorageBusy, StorageError, StorageFull, StorageSlow
 from runtime.journal.base import Entry, Journal, RunRow, chain_next, chain_start
 
 T = TypeVar("T")
@@ -18,6 +23,17 @@ T = TypeVar("T")
 MAX_BACKLOG_ENTRIES: Final = 2_000
 MAX_BACKLOG_BYTES: Final = 8 << 20
 """What may wait for the disk; beyond it `JournalWriter.room` holds the appending runs back."""
+
+READER_THREADS: Final = 4
+
+RETRY_S: Final = 1.0
+"""How often a commit is tried again that found the disk full or the file locked."""
+
+SETTLE_S: Final = 1.0
+"""How long nothing may be queued before the journal is let settle."""
+
+READ_FAILURES_S: Final = 10.0
+"""Two reads that fail within this time are a failing disk, not an accident."""
 
 
 @dataclass(slots=True)
@@ -31,10 +47,12 @@ class JournalWriter:
 
     Attributes:
         has_failed: `run` ended before its time, so nothing will be committed any more.
+        slow_s: How long a commit may be on its way before the disk counts as slow.
     """
 
-    def __init__(self, journal: Journal, epoch: int) -> None:
+    def __init__(self, journal: Journal, epoch: int, slow_s: float = 2.0) -> None:
         self.epoch = epoch
+        self.slow_s = slow_s
         self._journal = journal
         self._queue: list[_Waiting] = []
         self._bytes = 0
@@ -42,8 +60,29 @@ class JournalWriter:
         self._room = anyio.Event()
         self._idle = anyio.Event()
         self._closing = False
+        self._stop = anyio.Event()
         self.has_failed = False
         self._turn = anyio.CapacityLimiter(1)
+        self._refusal: StorageFull | StorageBusy | None = None
+        self._begun: float | None = None
+
+    @property
+    def trouble(self) -> JournalUnavailable | None:
+        """Why nothing can be committed just now, although it can later: the disk is full, locked by another, or slow."""
+        if self._refusal is not None:
+            return self._refusal
+        if self._begun is not None and anyio.current_time() - self._begun > self.slow_s:
+            return self.slowness
+        return None
+
+    @property
+    def slowness(self) -> StorageSlow:
+        """What is told to whoever waited in vain for a commit."""
+        return StorageSlow(
+            f"The disk did not confirm within {self.slow_s:g} s. What was asked for may still happen: look for it, or send "
+            "the request again with the same Idempotency-Key.",
+            retry_after_s=2,
+        )
 
     def append(self, entry: Entry, committed: Callable[[], None]) -> None:
         """Queue an entry; `committed` is called in the event loop once it is durable."""
@@ -56,13 +95,27 @@ class JournalWriter:
         """Whether more is waiting than should."""
         return len(self._queue) > MAX_BACKLOG_ENTRIES or self._bytes > MAX_BACKLOG_BYTES
 
+    @property
+    def backlog(self) -> tuple[int, int]:
+        """How many entries, and how many bytes, wait for the disk."""
+        return len(self._queue), self._bytes
+
     async def room(self) -> None:
         """Wait until the backlog is below its bound."""
         while self.is_full:
             await self._room.wait()
 
     async def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call a writing method of the journal between two commits."""
+        """Call a writing method of the journal between two commits.
+
+        Raises:
+            JournalUnavailable: It cannot write now; nothing was changed.
+        """
+        if self.trouble is not None:
+            raise self.trouble
+        return await self._call(function, *arguments)
+
+    async def _call(self, function: Callable[..., T], *arguments: object) -> T:
         return await _off_loop(self._journal, self._turn, function, *arguments)
 
     async def run(self) -> None:
@@ -81,21 +134,49 @@ class JournalWriter:
 
     async def _commit_until_closed(self) -> None:
         while True:
-            await self._wake.wait()
+            await self._wait_for_work()
             self._wake = anyio.Event()
             while self._queue:
                 batch, self._queue, self._bytes = self._queue, [], 0
                 self._room.set()
                 self._room = anyio.Event()
-                await self.call(self._journal.commit, [waiting.entry for waiting in batch])
+                if not await self._commit([waiting.entry for waiting in batch]):
+                    return
                 for waiting in batch:
                     waiting.committed()
             if self._closing:
                 return
 
+    async def _wait_for_work(self) -> None:
+        """Wait until something is queued, and let the journal settle when nothing has been for a while."""
+        if self._journal.blocks:
+            with anyio.move_on_after(SETTLE_S):
+                await self._wake.wait()
+            if not self._wake.is_set():
+                await self._call(self._journal.settle)
+        await self._wake.wait()
+
+    async def _commit(self, entries: list[Entry]) -> bool:
+        """Commit entries, however long that takes; give up only when the engine closes, and then none of them is stored."""
+        while True:
+            self._begun = self._begun or anyio.current_time()
+            try:
+                await self._call(self._journal.commit, entries)
+            except (StorageFull, StorageBusy) as refusal:
+                self._refusal = refusal
+                if self._closing:
+                    self.has_failed = True
+                    return False
+                with anyio.move_on_after(RETRY_S):
+                    await self._stop.wait()
+            else:
+                self._refusal = self._begun = None
+                return True
+
     async def aclose(self) -> None:
         """Commit what is queued and end `run`."""
         self._closing = True
+        self._stop.set()
         self._wake.set()
         await self._idle.wait()
 
@@ -103,13 +184,43 @@ class JournalWriter:
 class JournalReader:
     """Reads a journal off the event loop; any number of tasks at once."""
 
-    def __init__(self, journal: Journal, threads: int = 4) -> None:
+    def __init__(self, journal: Journal, threads: int = READER_THREADS) -> None:
         self._journal = journal
         self._limiter = anyio.CapacityLimiter(threads)
+        self._failed_at = -READ_FAILURES_S
+        self._is_failing = anyio.Event()
+
+    @property
+    def busy(self) -> int:
+        """Threads that read just now."""
+        return self._limiter.borrowed_tokens
 
     async def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call a reading method of the journal."""
-        return await _off_loop(self._journal, self._limiter, function, *arguments)
+        """Call a reading method of the journal.
+
+        Raises:
+            StorageError: The disk did not let it be read.
+            JournalDamaged: What was read contradicts itself; after a failed read that may be a consequence of it.
+        """
+        try:
+            return await _off_loop(self._journal, self._limiter, function, *arguments)
+        except (StorageError, JournalDamaged):
+            now = anyio.current_time()
+            if now - self._failed_at < READ_FAILURES_S:
+                self._is_failing.set()
+            self._failed_at = now
+            raise
+
+    async def watch(self) -> None:
+        """End the engine once reads fail again and again.
+
+        Raises:
+            JournalUnavailable: Two have failed within `READ_FAILURES_S`.
+        """
+        await self._is_failing.wait()
+        raise JournalUnavailable(
+            f"The journal could not be read twice within {READ_FAILURES_S:g} s: the disk is failing."
+        )
 
 
 async def _off_loop(

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from runtime.ids import graph_id, graph_version
 from runtime.journal import Entry, RunRow, StoredGraph
 from runtime.journal.base import chain_next, chain_start
 
@@ -34,4 +35,6 @@ def chained(number: int, *counts: int, epoch: int = 1) -> list[Entry]:
 
 
 def stored(name: str) -> StoredGraph:
-    return StoredGraph(0, f"graph-{name}", f"version-{name}", name, f"About {name}", 2, "a", b'{"name":"x"}', NOON)
+    definition = b'{"name":"%s"}' % name.encode()
+    version = graph_version(definition)
+    return StoredGraph(0, graph_id(version), version, name, f"About {name}", 2, "a", definition, NOON)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from msgspec.structs import replace
@@ -23,6 +24,10 @@ def journal(store: Store) -> Iterator[Journal]:
 
 def numbers(journal: Journal, **wanted: object) -> list[int]:
     return [found.number for found in journal.runs(RunFilter(**wanted))]  # type: ignore[arg-type]
+
+
+def id_of(graph: str) -> str:
+    return stored(graph).graph_id
 
 
 def firsts(entries: list[Entry]) -> list[int]:
@@ -159,7 +164,7 @@ def test_a_graph_comes_back_whole_with_a_number(journal: Journal) -> None:
     added = journal.add_graph(stored("a"))
     assert added == dataclasses.replace(stored("a"), number=added.number)
     assert added.number > 0
-    assert journal.graph("graph-a") == added
+    assert journal.graph(id_of("a")) == added
 
 
 def test_adding_a_graph_again_leaves_the_first_one(journal: Journal) -> None:
@@ -170,24 +175,24 @@ def test_adding_a_graph_again_leaves_the_first_one(journal: Journal) -> None:
 
 def test_a_deleted_graph_is_only_found_by_who_asks_for_deleted_ones(journal: Journal) -> None:
     added = journal.add_graph(stored("a"))
-    journal.delete_graph("graph-a")
-    assert journal.graph("graph-a") is None
-    assert journal.graph("graph-a", deleted=True) == added
+    journal.delete_graph(id_of("a"))
+    assert journal.graph(id_of("a")) is None
+    assert journal.graph(id_of("a"), deleted=True) == added
     assert journal.graphs(before=None, limit=10) == []
     assert journal.counts() == (0, 0)
 
 
 def test_a_deleted_graph_that_is_added_again_appears_again(journal: Journal) -> None:
     added = journal.add_graph(stored("a"))
-    journal.delete_graph("graph-a")
+    journal.delete_graph(id_of("a"))
     assert journal.add_graph(stored("a")) == added
-    assert journal.graph("graph-a") == added
+    assert journal.graph(id_of("a")) == added
     assert journal.counts() == (1, 0)
 
 
 def test_deleting_a_graph_that_is_not_there_changes_nothing(journal: Journal) -> None:
     journal.add_graph(stored("a"))
-    journal.delete_graph("graph-b")
+    journal.delete_graph(id_of("b"))
     assert journal.counts() == (1, 0)
     journal.add_graph(stored("b"))
     assert journal.counts() == (2, 0)
@@ -195,7 +200,7 @@ def test_deleting_a_graph_that_is_not_there_changes_nothing(journal: Journal) ->
 
 def test_graphs_are_listed_newest_first_and_page_by_page(journal: Journal) -> None:
     added = [journal.add_graph(stored(name)) for name in "abcd"]
-    journal.delete_graph("graph-c")
+    journal.delete_graph(id_of("c"))
     a, b, _, d = added
     assert journal.graphs(before=None, limit=10) == [d, b, a]
     assert journal.graphs(before=None, limit=2) == [d, b]
@@ -264,3 +269,98 @@ def test_exchanged_entries_break_the_chain() -> None:
 def test_entries_of_another_run_break_the_chain() -> None:
     with pytest.raises(JournalDamaged, match="altered at record 1"):
         check_chain("run-2", chained(1, 1))
+
+
+# --- keys, ends, retention --------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_found_by_its_key_without_its_final_state(journal: Journal) -> None:
+    whole = row(1, "completed", key="order 7", request=b"\x00digest", final_state=b"{}")
+    journal.commit([replace(chained(1, 1)[0], row=whole), *chained(2, 1)])
+    assert journal.run_of_key("order 7") == replace(whole, final_state=None)
+    assert journal.run("run-1") == whole
+    assert journal.run_of_key("order 8") is None
+
+
+@pytest.fixture
+def ended(journal: Journal) -> Journal:
+    """Runs 1 to 5: 3 goes on; the others ended in the order 4, 1, 5, 2, an hour apart, the first one at noon."""
+    for number, hour in ((1, 1), (2, 3), (3, None), (4, 0), (5, 2)):
+        end = None if hour is None else NOON.replace(microsecond=hour) + timedelta(hours=hour)
+        line = row(number, "failed", completed_at=end, key=f"key-{number}", final_state=b"{}", last_seq=3)
+        first, second = chained(number, 1, 2)
+        journal.commit([first, replace(second, row=line)])
+    return journal
+
+
+@pytest.mark.parametrize(
+    ("before", "beyond", "limit", "expected"),
+    [
+        (None, None, 9, []),
+        (NOON + timedelta(hours=1.5), None, 9, [4, 1]),
+        (NOON + timedelta(hours=9), None, 3, [4, 1, 5]),
+        (NOON.replace(microsecond=0), None, 9, []),
+        (None, 0, 9, [4, 1, 5, 2]),
+        (None, 3, 9, [4]),
+        (None, 4, 9, []),
+        (NOON + timedelta(hours=0.5), 2, 9, [4, 1]),
+        (NOON + timedelta(hours=2.5), 3, 9, [4, 1, 5]),
+    ],
+)
+def test_ended_runs_are_those_too_old_or_too_many_and_the_earliest_end_comes_first(
+    ended: Journal, before: datetime | None, beyond: int | None, limit: int, expected: list[int]
+) -> None:
+    found = ended.ended_runs(before=before, beyond=beyond, limit=limit)
+    assert [run.number for run in found] == expected
+    assert all(run.final_state is None and run.key for run in found)
+
+
+def test_a_time_in_another_zone_means_the_same_moment(ended: Journal) -> None:
+    moment = (NOON + timedelta(hours=1.5)).astimezone(timezone(timedelta(hours=-7)))
+    assert [run.number for run in ended.ended_runs(before=moment, beyond=None, limit=9)] == [4, 1]
+
+
+def test_deleted_runs_are_gone_with_their_entries_and_their_keys(ended: Journal) -> None:
+    ended.delete_runs([1, 4, 99])
+    assert numbers(ended) == [5, 3, 2]
+    assert ended.counts() == (0, 3)
+    assert ended.run("run-1") is None
+    assert ended.run_of_key("key-4") is None
+    assert ended.entries(1, after=0, limit=9) == []
+    assert firsts(ended.entries(2, after=0, limit=9)) == [1, 2]
+    ended.delete_runs([])
+    assert [run.number for run in ended.unfinished()] == [3]
+
+
+def test_after_deleting_runs_the_journal_opens_again_and_takes_new_ones(store: Store) -> None:
+    journal = store.journal()
+    journal.open()
+    journal.commit([*chained(1, 2, 1), *chained(2, 1)])
+    journal.delete_runs([1])
+    journal.close()
+    again = store.journal()
+    again.open()
+    again.commit(chained(3, 1))
+    assert numbers(again) == [3, 2]
+    again.close()
+
+
+def test_who_comes_after_a_close_was_not_preceded_by_a_kill(store: Store) -> None:
+    for _ in range(2):
+        journal = store.journal()
+        journal.open()
+        assert not journal.was_killed
+        journal.commit(chained(journal.last_run_number() + 1, 1))
+        journal.close()
+
+
+def test_who_comes_after_an_owner_that_never_closed_knows_it(store: Store) -> None:
+    """The copy is what the disk has at the moment of the kill; a journal in memory outlives it in this process."""
+    journal = store.journal()
+    journal.open()
+    journal.commit(chained(1, 1))
+    following = (store if store.kind == "memory" else store.copied("killed")).journal()
+    following.open()
+    assert following.was_killed
+    following.close()
+    journal.close()

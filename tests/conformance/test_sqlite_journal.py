@@ -10,7 +10,7 @@ import apsw
 import pytest
 from msgspec.structs import replace
 
-from runtime.errors import EngineError, JournalDamaged, JournalInUse, JournalUnavailable
+from runtime.errors import EngineError, JournalDamaged, JournalInUse, JournalNewer, JournalUnavailable
 from runtime.journal import SqliteJournal
 from runtime.journal.base import check_chain
 from tests.conformance.entries import chained, row
@@ -90,7 +90,7 @@ def test_a_schema_of_a_newer_version_is_refused(path: Path, journal: SqliteJourn
     journal.close()
     change(path, "PRAGMA user_version = 99")
     error = refusal(path)
-    assert isinstance(error, JournalUnavailable)
+    assert isinstance(error, JournalNewer)
     assert "has schema 99" in error.message
     assert "Start the newer version" in error.message
 
@@ -151,6 +151,7 @@ def test_a_copy_of_the_files_in_use_holds_every_commit(path: Path, journal: Sqli
     copied = tmp_path / "copied.db"
     shutil.copyfile(path, copied)
     shutil.copyfile(f"{path}-wal", f"{copied}-wal")
+    shutil.copyfile(f"{path}.watermark", f"{copied}.watermark")
     copy = SqliteJournal(copied)
     assert copy.open() == 2
     assert check_chain("run-1", copy.entries(1, after=0, limit=10)) == committed[-1].hash
