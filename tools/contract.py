@@ -18,6 +18,12 @@ from pydantic import BaseModel, ConfigDict, create_model
 Effect = Literal["pure", "idempotent", "once"]
 """What repeating a call may do to the world outside; `None` (undeclared) promises nothing."""
 
+Isolation = Literal["process"]
+"""Where a tool runs instead of the engine's own process."""
+
+MIN_MEMORY_MB: Final = 64
+"""Least memory that a process for tools can begin with."""
+
 _CONTEXT: Final = "context"
 _NAMED: Final = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
@@ -80,6 +86,9 @@ class Tool:
         parameters: Model of the parameters after `state`; refuses unknown keys and does not coerce types.
         writes: State keys the tool is known to write, for the verdict's warning about parallel writers.
         is_async: False for a plain function; the engine then calls it in a thread.
+        isolation: `process` lets every call run in another process, one call at a time.
+        memory_mb: Address space that this process may have, in MiB; None is the engine's own limit.
+        origin: Where that process loads the tool from: `module:NAME`, `file:PATH` or `entry_point:NAME`.
     """
 
     name: str
@@ -91,6 +100,9 @@ class Tool:
     writes: tuple[str, ...]
     is_async: bool
     takes_context: bool
+    isolation: Isolation | None = None
+    memory_mb: int | None = None
+    origin: str | None = None
 
     @property
     def reference(self) -> str:
@@ -132,6 +144,8 @@ def tool(
     effect: Effect | None = None,
     description: str | None = None,
     writes: Collection[str] = (),
+    isolation: Isolation | None = None,
+    memory_mb: int | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -144,6 +158,8 @@ def tool(
     effect: Effect | None = None,
     description: str | None = None,
     writes: Collection[str] = (),
+    isolation: Isolation | None = None,
+    memory_mb: int | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Turn `fn(state, **config)` into a tool; use as `@tool` or `@tool(name=..., effect=...)`.
 
@@ -157,10 +173,14 @@ def tool(
         effect: What repeating a call may do; see `Effect`.
         description: Defaults to the first paragraph of the docstring.
         writes: State keys the tool writes, where they do not depend on its config.
+        isolation: `process` for what may crash, hang in native code or take too much memory: each call runs in another
+            process, which is killed when the call's time is up. The tool must be at the top level of a module or file.
+        memory_mb: Address space that this process may have, in MiB; by default what the engine's settings say.
 
     Raises:
         TypeError: The function has no `state` parameter, or takes positional-only, `*args` or `**kwargs` parameters.
-        ValueError: `version` is not dotted numbers.
+        ValueError: `version` is not dotted numbers; `isolation` is unknown; `memory_mb` is no whole number of MiB from 64
+            on, or is given to a tool that shares the engine's process.
     """
 
     def make(function: Callable[..., Any]) -> Tool:
@@ -168,6 +188,7 @@ def tool(
             raise ValueError(
                 f"version of tool {function.__name__!r} is {version!r}; use dotted numbers such as '1' or '1.4.2'"
             )
+        _check_isolation(function.__name__, isolation, memory_mb)
         parameters = list(inspect.signature(function).parameters.values())
         if not parameters or parameters[0].name != "state" or parameters[0].kind is not _NAMED:
             raise TypeError(f"tool {function.__name__!r} must take 'state' as its first parameter")
@@ -182,9 +203,33 @@ def tool(
             writes=tuple(writes),
             is_async=inspect.iscoroutinefunction(function),
             takes_context=any(parameter.name == _CONTEXT for parameter in parameters[1:]),
+            isolation=isolation,
+            memory_mb=memory_mb,
+            origin=None if isolation is None else _origin(function),
         )
 
     return make if function is None else make(function)
+
+
+def _check_isolation(name: str, isolation: object, memory_mb: object) -> None:
+    if isolation not in (None, "process"):
+        raise ValueError(f"isolation of tool {name!r} is {isolation!r}; use 'process', or leave it out")
+    if memory_mb is None:
+        return
+    if isolation is None:
+        raise ValueError(f"tool {name!r} has memory_mb but shares the engine's memory; add isolation='process'")
+    if type(memory_mb) is not int or memory_mb < MIN_MEMORY_MB:
+        raise ValueError(
+            f"memory_mb of tool {name!r} is {memory_mb!r}; use a whole number of MiB from {MIN_MEMORY_MB} on"
+        )
+
+
+def _origin(function: Callable[..., Any]) -> str:
+    """Return where another process finds the module of a function; a registry that knows better says so itself."""
+    if function.__module__ != "__main__":
+        return f"module:{function.__module__}"
+    spec, file = function.__globals__.get("__spec__"), function.__globals__.get("__file__")
+    return f"file:{Path(file).resolve()}" if spec is None and file is not None else f"module:{spec and spec.name}"
 
 
 def _parameters_model(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> type[BaseModel]:

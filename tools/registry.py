@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -73,14 +73,20 @@ class Registry:
             origin: Where the tool comes from, for error messages; defaults to the module of its function.
 
         Raises:
-            ValueError: The registry has that `name@version` already, or the name is empty or contains `@`.
+            ValueError: The registry has that `name@version` already, the name is empty or contains `@`, or a tool for
+                another process is inside a function, where that process cannot find it.
         """
+        if tool.isolation is not None and "<locals>" in tool.function.__qualname__:
+            raise ValueError(
+                f"tool {tool.reference} has isolation={tool.isolation!r} and is defined inside a function, where another "
+                "process cannot find it; move it to the top level of its module"
+            )
         self._add_all([tool], origin or tool.function.__module__)
 
     def load_module(self, name: str) -> None:
         """Import the module `name` and add the tools it defines; a failure goes to `broken`."""
         with self._reporting(name):
-            self._add_all(_tools_of(importlib.import_module(name)), name)
+            self._add_all(_tools_of(importlib.import_module(name)), name, f"module:{name}")
 
     def load_entry_points(self) -> None:
         """Add the tools of every installed entry point of the group `workflow_engine.tools`; failures go to `broken`.
@@ -91,8 +97,11 @@ class Registry:
         with self._reporting(_GROUP):
             found = sorted(entry_points(group=_GROUP), key=lambda point: (point.name, point.value))
         for point in found:
-            with self._reporting(point.name):
-                self._add_all(_tools_in(point.load()), point.name)
+            self._load_entry_point(point)
+
+    def _load_entry_point(self, point: EntryPoint) -> None:
+        with self._reporting(point.name):
+            self._add_all(_tools_in(point.load()), point.name, f"entry_point:{point.name}")
 
     def load_file(self, path: Path) -> None:
         """Import the Python file at `path` and add the tools it defines; a failure goes to `broken`.
@@ -101,11 +110,25 @@ class Registry:
         """
         path = path.resolve()
         with self._reporting(str(path)):
-            self._add_all(_tools_of(_import_file(path)), str(path))
+            self._add_all(_tools_of(_import_file(path)), str(path), f"file:{path}")
 
-    def _add_all(self, added: Iterable[Tool], origin: str) -> None:
+    def load_origin(self, origin: str) -> None:
+        """Load again, in another process, what a registry gave tools as their `origin`; a failure goes to `broken`."""
+        kind, _, place = origin.partition(":")
+        match kind:
+            case "module":
+                self.load_module(place)
+            case "file":
+                self.load_file(Path(place))
+            case _:
+                for point in entry_points(group=_GROUP, name=place):
+                    self._load_entry_point(point)
+
+    def _add_all(self, added: Iterable[Tool], origin: str, loadable: str | None = None) -> None:
         tools, origins = dict(self._tools), dict(self._origins)
         for tool in added:
+            if tool.isolation is not None and loadable is not None:
+                tool = replace(tool, origin=loadable)
             if not tool.name or "@" in tool.name:
                 raise ValueError(f"tool name {tool.name!r} of {origin} must not be empty or contain '@'")
             if tool.reference in tools:

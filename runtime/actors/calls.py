@@ -1,19 +1,17 @@
 """A call of a tool: what a run actor sends to a node's workers, and how the tool's result is read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
-from runtime.json_values import NotJson, checked_copy, encoded_size
+from runtime.json_values import encoded_size
 from runtime.run.messages import Failed, Stopped, Succeeded
 from runtime.run.records import Failure
 from runtime.run.state import MAX_UPDATE_BYTES, View
 from tools.contract import Tool, ToolContext, ToolError
-
-MAX_ERROR_TEXT: Final = 4_096
-MAX_ERROR_CODE: Final = 128
+from tools.results import checked_update, describe
 
 Outcome = Succeeded | Failed | Stopped
 Stop = Failed | Stopped
@@ -31,6 +29,9 @@ class NodeCall:
         stop: What cancelling the call is to be reported as; None as long as nobody cancelled it.
         scope: The worker's scope while the call is with a worker.
         is_abandoned: Nobody waits for the call any more.
+        run_id, name: The run, and the node's name, for messages to people.
+        config: What `arguments` was made of, as JSON, for a tool that runs in another process.
+        is_in_thread: The call is with a thread, which cannot be stopped, only left alone.
     """
 
     node: int
@@ -45,6 +46,10 @@ class NodeCall:
     scope: anyio.CancelScope | None = None
     is_abandoned: bool = False
     path: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    is_in_thread: bool = False
+    run_id: str = ""
+    name: str = ""
 
     def cancel(self, stop: Stop) -> None:
         """End the call; whatever it still returns, it is reported as `stop`."""
@@ -56,39 +61,24 @@ class NodeCall:
 
 def read_result(result: Any, tool: Tool) -> Outcome:
     """Return what a tool's return value means: an update of the state, or a failure that no retry can mend."""
-    if result is None:
-        return Succeeded({})
-    if type(result) is not dict:
-        message = f"Tool {tool.reference!r} returned {type(result).__name__}; a tool returns an object of state keys, or None."
-        return Failed(Failure("INVALID_OUTPUT", message), retryable=False)
     try:
-        update = checked_copy(result)
-    except NotJson as error:
-        return Failed(Failure("INVALID_OUTPUT", f"Tool {tool.reference!r} returned {error}."), retryable=False)
+        update = checked_update(result, tool)
+    except ToolError as error:
+        return read_exception(error)
     size = encoded_size(update)
-    if size > MAX_UPDATE_BYTES:
-        message = (
-            f"Tool {tool.reference!r} returned {size:,} bytes; at most {MAX_UPDATE_BYTES:,} are allowed. "
-            "Write large data to a file and return its name."
-        )
-        return Failed(Failure("UPDATE_TOO_LARGE", message), retryable=False)
-    return Succeeded(update)
+    return Succeeded(update) if size <= MAX_UPDATE_BYTES else too_large(size, tool)
+
+
+def too_large(size_bytes: int, tool: Tool) -> Failed:
+    """Return the failure of a tool that returned more than an update may hold."""
+    message = (
+        f"Tool {tool.reference!r} returned {size_bytes:,} bytes; at most {MAX_UPDATE_BYTES:,} are allowed. "
+        "Write large data to a file and return its name."
+    )
+    return Failed(Failure("UPDATE_TOO_LARGE", message), retryable=False)
 
 
 def read_exception(error: BaseException) -> Failed:
     """Return the failure that a tool's exception means. Never raises, whatever the exception's own code does."""
-    try:
-        text = str(error).encode("utf-8", "backslashreplace").decode()
-        if len(text) > MAX_ERROR_TEXT:
-            text = f"{text[:MAX_ERROR_TEXT]}…"
-        if isinstance(error, ToolError):
-            return Failed(Failure(_code(error.code), text), retryable=bool(error.retryable))
-        return Failed(Failure("TOOL_EXCEPTION", f"{type(error).__name__}: {text}"))
-    except BaseException as inner:
-        message = f"{type(error).__name__}, which could not be read itself: {type(inner).__name__}"
-        return Failed(Failure("TOOL_EXCEPTION", message))
-
-
-def _code(code: object) -> str:
-    """Return a tool's own error code if it is one: whatever ends up in a record must be readable for ever."""
-    return code if type(code) is str and code.isascii() and 0 < len(code) <= MAX_ERROR_CODE else "TOOL_ERROR"
+    code, message, retryable = describe(error)
+    return Failed(Failure(code, message), retryable=retryable)

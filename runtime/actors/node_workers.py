@@ -3,26 +3,21 @@
 Workers live in the engine's task group and not in a run's, for two reasons. Starting a task costs ten times as much as a
 message to one that is there; and a tool that swallows cancellation can hold its worker for ever, but never its run.
 
-A worker's work is a short pipeline: take a call, copy the state, call the tool inside the call's own cancel scope, read the
-result, report. Bounds: `max_workers` tasks of a pool, and further calls queue (at most one per run, so never more than there
-are runs); so many idle workers of all pools together, and whoever waits longest ends.
+A worker's work is a short pipeline: take a call, have it made (`running.py`) inside the call's own cancel scope, report. Bounds:
+`max_workers` tasks of a pool, and further calls queue (at most one per run, so never more than there are runs); so many idle
+workers of all pools together, and whoever waits longest ends.
 """
 
-import functools
-import math
 import time
 from collections import deque
-from collections.abc import Callable
 
 import anyio
-from anyio import to_thread
 from anyio.abc import TaskGroup
 from msgspec import structs
 
-from runtime.actors.calls import NodeCall, Outcome, read_exception, read_result
-from runtime.json_values import copy_json
-from runtime.run.messages import Failed, Stopped
-from runtime.run.records import Failure
+from runtime.actors.calls import NodeCall, Outcome
+from runtime.actors.running import ToolRunner
+from runtime.run.messages import Stopped
 
 
 class Resting:
@@ -50,10 +45,10 @@ class Resting:
 class NodeWorkers:
     """The pool of one node."""
 
-    def __init__(self, tasks: TaskGroup, threads: anyio.CapacityLimiter, resting: Resting, max_workers: int) -> None:
+    def __init__(self, tasks: TaskGroup, runner: ToolRunner, resting: Resting, max_workers: int) -> None:
         self._tasks = tasks
         self._resting = resting
-        self._threads = threads
+        self._runner = runner
         self._max_workers = max_workers
         self._workers = 0
         self._stuck = 0
@@ -72,6 +67,21 @@ class NodeWorkers:
             self._tasks.start_soon(self._work, call, name="node worker")
         else:
             self._waiting.append(call)
+
+    @property
+    def abandoned(self) -> int:
+        """Calls that nobody waits for any more and that hold a worker all the same, now."""
+        return self._stuck
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for a worker."""
+        return len(self._waiting)
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether no call is with a worker, or waits for one."""
+        return self._workers == len(self._idle)
 
     def is_waiting(self, call: NodeCall) -> bool:
         """Whether the call waits for a worker."""
@@ -111,7 +121,7 @@ class NodeWorkers:
                 # would cost as much as the rest of a short call.
                 while call is not None:
                     call.scope, started, is_reported = scope, time.perf_counter(), False
-                    outcome = call.stop or await self._attempt(call)
+                    outcome = call.stop or await self._runner.attempt(call)
                     is_reported = True
                     self._report(call, outcome, started)
                     if scope.cancel_called:
@@ -138,43 +148,11 @@ class NodeWorkers:
         self._resting.enter(seat, self)
         return await seat.take()
 
-    async def _attempt(self, call: NodeCall) -> Outcome:
-        tool = call.tool
-        try:
-            state = {key: copy_json(write.value) for key, write in call.view.items()}
-            arguments = {**call.arguments, "context": call.context} if tool.takes_context else call.arguments
-            if tool.is_async:
-                result = await tool.function(state, **arguments)
-            else:
-                function = functools.partial(tool.function, state, **arguments)
-                result = await to_thread.run_sync(
-                    self._in_thread, call, function, abandon_on_cancel=True, limiter=self._threads
-                )
-            if call.stop is not None:
-                return call.stop
-            return read_exception(result.error) if isinstance(result, _Raised) else read_result(result, tool)
-        except anyio.get_cancelled_exc_class():
-            if call.stop is not None or anyio.current_effective_deadline() == -math.inf:
-                raise  # by the call's scope, or because the engine ends
-            message = f"Tool {tool.reference!r} raised a cancellation that nobody had asked for."
-            return Failed(Failure("SPURIOUS_CANCEL", message))
-        except BaseException as error:  # whatever a tool raises, SystemExit included, is the failure of one attempt
-            return call.stop or read_exception(error)
-
-    def _in_thread(self, call: NodeCall, function: Callable[[], object]) -> object:
-        try:
-            return function()
-        except BaseException as error:
-            return _Raised(error)
-        finally:
-            if call.stop is not None:  # reported long ago: what the function still says is heard by nobody
-                self.rejected += 1
-
 
 def _stopped(call: NodeCall) -> Outcome:
-    """Return what a cancelled call is reported as. The thread of a plain function cannot be stopped, only left alone."""
+    """Return what a cancelled call is reported as. A thread cannot be stopped, only left alone."""
     stop = call.stop or Stopped()
-    return stop if call.tool.is_async else structs.replace(stop, abandoned=True)
+    return structs.replace(stop, abandoned=True) if call.is_in_thread else stop
 
 
 class _Seat:
@@ -193,12 +171,3 @@ class _Seat:
     async def take(self) -> NodeCall | None:
         await self._given.acquire()
         return self._call
-
-
-class _Raised:
-    """What a tool raised in its thread; brought back as a value, for some exceptions mean something else to an event loop."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error

@@ -178,3 +178,29 @@ def test_tool_error_carries_code_and_retryable() -> None:
     usual, final = ToolError("m"), ToolError("m", code="GONE", retryable=False)
     assert (str(usual), usual.code, usual.retryable) == ("m", "TOOL_ERROR", True)
     assert (final.code, final.retryable) == ("GONE", False)
+
+
+def test_a_tool_shares_the_engines_process_unless_it_says_otherwise() -> None:
+    assert (plain.isolation, plain.memory_mb, plain.origin) == (None, None, None)
+
+
+def test_an_isolated_tool_says_where_another_process_finds_it() -> None:
+    made = tool(isolation="process", memory_mb=512)(plain.function)
+    assert (made.isolation, made.memory_mb, made.origin) == ("process", 512, f"module:{__name__}")
+
+
+@pytest.mark.parametrize("memory_mb", [0, 63, 100.0, "512", True])
+def test_a_memory_limit_that_no_process_can_have_is_refused(memory_mb: Any) -> None:
+    with pytest.raises(ValueError, match="whole number of MiB from 64 on"):
+        tool(isolation="process", memory_mb=memory_mb)(plain.function)
+
+
+def test_a_memory_limit_without_a_process_is_refused() -> None:
+    with pytest.raises(ValueError, match="add isolation='process'"):
+        tool(memory_mb=512)(plain.function)
+
+
+def test_an_unknown_isolation_is_refused() -> None:
+    isolation: Any = "thread"
+    with pytest.raises(ValueError, match="use 'process'"):
+        tool(isolation=isolation)(plain.function)

@@ -347,3 +347,65 @@ def test_broken_plugin_is_frozen() -> None:
     broken: Any = BrokenPlugin("a", "b")
     with pytest.raises(AttributeError):
         broken.name = "c"
+
+
+# --- tools for processes of their own --------------------------------------------------------------------------------
+
+ISOLATED = """
+@tool(isolation="process")
+def apart(state): ...
+@tool
+def shared(state): ...
+"""
+
+
+def again(registry: Registry, reference: str) -> Registry:
+    """Return what another process finds where a tool says that it comes from."""
+    found = registry.find(reference)
+    assert found is not None
+    assert found.origin is not None
+    other = Registry()
+    other.load_origin(found.origin)
+    assert other.find(reference) is not None
+    return other
+
+
+def test_an_isolated_tool_of_a_file_is_found_again_in_it(write_file: WriteFile) -> None:
+    registry, path = Registry(), write_file(ISOLATED)
+    registry.load_file(path)
+    assert references(again(registry, "apart@1")) == ["apart@1", "shared@1"]
+    assert [found.origin for found in registry] == [f"file:{path}", None]
+
+
+def test_an_isolated_tool_of_a_module_is_found_again_in_it(
+    write_file: WriteFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_file(ISOLATED, "wfe_isolated.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry()
+    registry.load_module("wfe_isolated")
+    again(registry, "apart@1")
+    sys.modules.pop("wfe_isolated")
+
+
+def test_an_isolated_tool_that_an_entry_point_makes_is_found_again_through_it(install: Install) -> None:
+    install(
+        "mine = wfe_plugin:make", "def make():\n    return tool(isolation='process', name='made')(lambda state: None)\n"
+    )
+    registry = Registry()
+    registry.load_entry_points()
+    again(registry, "made@1")
+
+
+def test_an_origin_where_nothing_is_any_more_is_reported(tmp_path: Path) -> None:
+    registry = Registry()
+    registry.load_origin(f"file:{tmp_path / 'gone.py'}")
+    assert only_broken(registry).error.startswith("FileNotFoundError")
+
+
+def test_an_isolated_tool_inside_a_function_is_refused() -> None:
+    @tool(isolation="process")
+    def hidden(state: dict[str, Any]) -> None: ...
+
+    with pytest.raises(ValueError, match="move it to the top level"):
+        Registry().add(hidden)
