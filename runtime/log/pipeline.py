@@ -59,6 +59,7 @@ class LogPipeline:
         self._engine_chain: list[Processor] = [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
+            *([_printable] if style == "console" else []),
             render[style],
         ]
         self._filter = structlog.make_filtering_bound_logger(threshold)
@@ -114,4 +115,12 @@ def _fields(record: Record) -> EventDict:
         if key in fields:
             fields[key] = ",".join(fields[key])
     run_id = fields.pop("run_id")
-    return {**fields, "run_id": run_id}
+    return _printable(None, "", {**fields, "run_id": run_id})
+
+
+def _printable(_logger: Any, _method: str, event_dict: EventDict) -> EventDict:
+    """Escape what would be more than text to a terminal: line ends, colours, other orders to move or to erase."""
+    return {
+        key: repr(value) if isinstance(value, str) and not value.isprintable() else value
+        for key, value in event_dict.items()
+    }

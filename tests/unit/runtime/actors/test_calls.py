@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from runtime.actors.calls import MAX_ERROR_TEXT, read_exception, read_result
+from runtime.actors.calls import read_exception, read_result
 from runtime.run.messages import Failed, Succeeded
 from runtime.run.state import MAX_UPDATE_BYTES
 from runtime.testing import ScriptedTools
 from runtime.testing.scripted import output_named
 from tools.contract import Tool, ToolError
+from tools.results import MAX_ERROR_TEXT
 
 
 @pytest.fixture

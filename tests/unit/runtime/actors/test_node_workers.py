@@ -1,17 +1,23 @@
 """The pool of a node: workers are used again, bounded, and never lost, whatever a call does."""
 
+import threading
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
+from anyio import to_thread
 
 from runtime.actors.calls import NodeCall, Outcome
 from runtime.actors.node_workers import NodeWorkers, Resting
+from runtime.actors.processes import ToolProcesses, backend_name
+from runtime.actors.running import ToolRunner
+from runtime.actors.tool_threads import ToolThreads
 from runtime.run.messages import Failed, Stopped, Succeeded
 from runtime.run.records import Failure
 from runtime.testing import Gate, ScriptedTools
-from tools.contract import Tool, ToolContext
+from tools.contract import Tool, ToolContext, tool
 
 
 class Silent:
@@ -27,7 +33,9 @@ class Pool:
     """A pool of two workers at most, and the calls that it was sent."""
 
     def __init__(self, tasks: anyio.abc.TaskGroup, tools: ScriptedTools, resting: Resting) -> None:
-        self.workers = NodeWorkers(tasks, anyio.CapacityLimiter(2), resting, max_workers=2)
+        self.blocking: set[str] = set()
+        self.runner = ToolRunner(ToolThreads(2), ToolProcesses(1, 256), self.blocking)
+        self.workers = NodeWorkers(tasks, self.runner, resting, max_workers=2)
         self.ended: dict[int, Outcome] = {}
         self.milliseconds: list[float] = []
         self.tasks = tasks
@@ -275,3 +283,57 @@ async def test_closing_ends_the_idle_workers(pool: Pool, gate: Gate) -> None:
     assert pool.workers._workers == 0
     pool.send()
     await pool.wait_ended(3)
+
+
+def thread_of(outcome: Outcome) -> int:
+    assert isinstance(outcome, Succeeded)
+    number = outcome.update["thread"]
+    assert isinstance(number, int)
+    return number
+
+
+async def test_an_async_tool_that_blocks_runs_in_a_thread_with_an_event_loop_of_its_own(
+    pool: Pool, anyio_backend_name: str
+) -> None:
+    @tool
+    async def blocks(state: dict[str, Any], context: ToolContext) -> dict[str, Any]:
+        await anyio.lowlevel.checkpoint()
+        return {"thread": threading.get_ident(), "backend": backend_name()}
+
+    pool.send_to(blocks, {})
+    await pool.wait_ended(1)
+    assert thread_of(pool.ended[0]) == threading.get_ident()
+    pool.blocking.add("blocks@1")
+    pool.send_to(blocks, {})
+    await pool.wait_ended(2)
+    ended = pool.ended[1]
+    assert thread_of(ended) != threading.get_ident()
+    assert isinstance(ended, Succeeded)
+    assert ended.update["backend"] == anyio_backend_name
+
+
+async def test_a_tool_in_a_loop_of_its_own_is_told_of_its_cancellation_and_left_alone(pool: Pool) -> None:
+    begun, cancelled = threading.Event(), threading.Event()
+
+    @tool
+    async def blocks(state: dict[str, Any]) -> None:
+        begun.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    pool.blocking.add("blocks@1")
+    call = pool.send_to(blocks, {})
+    await to_thread.run_sync(begun.wait, 10)
+    call.cancel(Stopped())
+    await pool.wait_ended(1)
+    assert pool.ended == {0: Stopped(abandoned=True)}
+    assert await to_thread.run_sync(cancelled.wait, 10)
+
+
+async def test_a_stray_cancellation_in_a_loop_of_its_own_has_the_same_code(pool: Pool) -> None:
+    pool.blocking.add("pure@1")
+    pool.send(do="raise", error="cancellation")
+    await pool.wait_ended(1)
+    assert code(pool.ended[0]) == "SPURIOUS_CANCEL"

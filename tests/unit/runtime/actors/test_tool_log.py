@@ -1,13 +1,23 @@
 """The log of a tool: JSON whatever it is given, bounded in rate and length, from any thread."""
 
 import threading
+import tracemalloc
 from typing import Any
 
 import anyio
 import pytest
 from anyio import to_thread
 
-from runtime.actors.tool_log import BURST, MAX_LINE_BYTES, RATE, Home, LogBudget, StepLog
+from runtime.actors.tool_log import (
+    BURST,
+    MAX_LINE_BYTES,
+    MAX_LOG_BYTES,
+    MAX_RECORDS,
+    RATE,
+    Home,
+    LogBudget,
+    StepLog,
+)
 from runtime.clock import LoopClock
 from runtime.run.messages import DropLogs, Message, WriteLog
 from tests.conftest import START
@@ -122,7 +132,68 @@ async def test_dropped_lines_are_told_once(clock: Clock) -> None:
     budget = LogBudget(clock)
     for _ in range(BURST + 7):
         budget.admit()
-    assert [budget.take_dropped(), budget.take_dropped()] == [7, 0]
+    assert [budget.take_dropped(), budget.take_dropped()] == [DropLogs(7), None]
+
+
+async def test_a_flood_is_told_of_once_a_second(log: StepLog, sent: list[Message], clock: Clock) -> None:
+    for _ in range(10_000):  # ten seconds of ten times the rate, behind the burst
+        for _ in range(10):
+            log.info("line")
+        clock.time += 1 / RATE
+    dropped = [message.count for message in sent if isinstance(message, DropLogs)]
+    assert 8 <= len(dropped) <= 11
+    assert sum(dropped) == pytest.approx(100_000 - BURST - 10_000, abs=10 * RATE)
+
+
+async def test_a_full_log_takes_no_line_and_says_so_once(sent: list[Message], clock: Clock) -> None:
+    records = MAX_RECORDS - 3
+    log = StepLog(sent.append, budget := LogBudget(clock, lambda: records), Home(), (0, 1, 1, ""))
+    for _ in range(5):
+        log.info("line")
+    assert [type(message) for message in sent] == [WriteLog] * 3 + [DropLogs]
+    assert sent[-1] == DropLogs(1, "run_limit")
+    assert budget.take_dropped() == DropLogs(1, "run_limit")
+
+
+async def test_other_records_count_towards_a_full_log(sent: list[Message], clock: Clock) -> None:
+    records = 0
+    log = StepLog(sent.append, LogBudget(clock, lambda: records), Home(), (0, 1, 1, ""))
+    log.info("line")
+    records = MAX_RECORDS
+    log.info("line")
+    assert sent[1:] == [DropLogs(1, "run_limit")]
+
+
+async def test_the_bytes_of_a_runs_lines_are_bounded(log: StepLog, sent: list[Message], clock: Clock) -> None:
+    line = "x" * (MAX_LINE_BYTES - 100)
+    for _ in range(20_000):
+        clock.time += 1 / RATE
+        log.info(line, more="y" * 50)
+    kept = sum(len(message.message) for message in sent if isinstance(message, WriteLog))
+    assert MAX_LOG_BYTES - MAX_LINE_BYTES < kept * 1.01 < MAX_LOG_BYTES * 1.01
+    assert sent[-1] == DropLogs(1, "run_limit")
+
+
+async def test_a_line_is_cut_by_its_bytes(log: StepLog, sent: list[Message]) -> None:
+    log.info("ä" * 8_000)
+    message = only(sent).message
+    assert len(message.encode()) < MAX_LINE_BYTES + 50
+    assert "8000 characters" in message
+
+
+async def test_a_name_of_a_field_may_be_any_text(log: StepLog, sent: list[Message]) -> None:
+    log.info("line", **{"a\ud800": 1})
+    assert only(sent).fields == {"a\\ud800": 1}
+
+
+async def test_a_huge_line_is_not_copied(log: StepLog) -> None:
+    line = "x" * 50_000_000
+    tracemalloc.start()
+    try:
+        log.info(line, field=line)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_lines_from_many_threads_all_arrive_in_the_event_loop(sent: list[Message], clock: Clock) -> None:
