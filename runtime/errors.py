@@ -6,6 +6,8 @@ Grouped by who can mend it: the caller, the environment, us. Nothing here knows 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tools.json_values import escape as escape
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -20,11 +22,6 @@ class Problem:
     pointer: str
     detail: str
     type: str
-
-
-def escape(part: str) -> str:
-    """Return a key as a part of a JSON pointer."""
-    return part.replace("~", "~0").replace("/", "~1")
 
 
 class EngineError(Exception):
@@ -183,6 +180,19 @@ class TooManySignals(EngineError):
         )
 
 
+class IdempotencyMismatch(EngineError):
+    """An idempotency key was used before, for another request."""
+
+    code = "IDEMPOTENCY_MISMATCH"
+
+    def __init__(self, key: str, run_id: str) -> None:
+        super().__init__(
+            f"Idempotency key {key!r} belongs to run {run_id!r}, which was submitted with another graph or state. "
+            "Nothing was changed; take a new key for a new run.",
+            run_id=run_id,
+        )
+
+
 class Overloaded(EngineError):
     """A bound of the engine is reached; nothing was stored."""
 
@@ -202,6 +212,36 @@ class JournalUnavailable(EngineError):
     """The journal could not be written or read; nothing that was not acknowledged is promised."""
 
     code = "JOURNAL_UNAVAILABLE"
+
+
+class StorageFull(JournalUnavailable):
+    """There is no space left for the journal. Nothing is lost: what was accepted is written once there is space again."""
+
+    code = "STORAGE_FULL"
+
+
+class StorageBusy(JournalUnavailable):
+    """Another program holds the journal's file locked; it is written once that one lets go."""
+
+    code = "STORAGE_BUSY"
+
+
+class StorageSlow(JournalUnavailable):
+    """The disk did not confirm in time; whether the request took effect will be seen later."""
+
+    code = "STORAGE_SLOW"
+
+
+class StorageError(JournalUnavailable):
+    """The journal could not be read."""
+
+    code = "STORAGE_ERROR"
+
+
+class JournalNewer(EngineError):
+    """A newer version wrote the journal, with a schema that this one does not know."""
+
+    code = "JOURNAL_NEWER"
 
 
 class JournalInUse(EngineError):

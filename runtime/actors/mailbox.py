@@ -1,15 +1,20 @@
 """Where a run actor's messages wait for it: many senders, one reader.
 
 Bounded by what can send: a run has at most one attempt per node and one timer per step, and its tools' log lines are limited
-by rate. Commands from outside are few and idempotent. So sending never blocks and never fails.
+by rate and number. So sending these never blocks and never fails. Commands from outside are refused beyond `MAX_REQUESTS`.
 """
 
 from collections import deque
+from typing import Final
 
 import anyio
 
+from runtime.errors import Overloaded
 from runtime.run.decision import Refused
 from runtime.run.messages import Command, Message
+
+MAX_REQUESTS: Final = 10_000
+"""Commands that may wait for one run."""
 
 
 class Request:
@@ -43,12 +48,13 @@ class Request:
 
 
 class Mailbox:
-    """A queue of messages; all methods are called in the event loop."""
+    """A queue of messages; all methods are called in the event loop. `requests` of them are commands."""
 
-    __slots__ = ("_arrived", "_is_awaited", "_is_closed", "_messages")
+    __slots__ = ("_arrived", "_is_awaited", "_is_closed", "_messages", "requests")
 
     def __init__(self) -> None:
         self._messages: deque[Message | Request] = deque()
+        self.requests = 0
         self._is_closed = False
         self._arrived = anyio.Semaphore(0, fast_acquire=True)
         self._is_awaited = False
@@ -59,9 +65,17 @@ class Mailbox:
         return not self._messages
 
     def send(self, message: Message | Request) -> None:
-        """Put a message behind the others."""
-        if self._is_closed and isinstance(message, Request):
-            message.end()
+        """Put a message behind the others.
+
+        Raises:
+            Overloaded: It is a request, and there are too many already.
+        """
+        if isinstance(message, Request):
+            if self.requests >= MAX_REQUESTS:
+                raise Overloaded(f"The run has {self.requests:,} commands to carry out already.", retry_after_s=1)
+            if self._is_closed:
+                message.end()
+            self.requests += 1
         self._messages.append(message)
         if self._is_awaited:
             self._is_awaited = False
@@ -76,7 +90,10 @@ class Mailbox:
 
     def take(self) -> Message | Request | None:
         """Return the next message, or None if there is none."""
-        return self._messages.popleft() if self._messages else None
+        message = self._messages.popleft() if self._messages else None
+        if isinstance(message, Request):
+            self.requests -= 1
+        return message
 
     async def wait(self) -> None:
         """Wait until there is a message."""

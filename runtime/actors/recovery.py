@@ -1,19 +1,25 @@
-"""Rebuilds a run from its journal entries: check the chain, decode the records, fold them."""
+"""Rebuilds a run from its journal entries: check the chain, decode the records, fold them.
 
+A run whose rebuilding kills the process must not do so for ever. So `run_recovering` is journaled before, and `run_recovered`
+after it. A run with an attempt that nothing followed is a *suspect*: perhaps it was that run, perhaps one that was rebuilt at the
+same time. Suspects are rebuilt one at a time, after everybody else, so that the next death of the process has one cause.
+"""
+
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from runtime.actors.binding import BoundPlan
-from runtime.errors import JournalDamaged
+from runtime.errors import JournalDamaged, UnknownRun
 from runtime.journal.base import Entry, Journal, RunRow, check_chain
 from runtime.journal.writer import JournalReader
 from runtime.run.apply import apply
 from runtime.run.model import Run, new_run
-from runtime.run.records import AnyRecord, RunRecovered, RunSubmitted, decode_record
+from runtime.run.records import AnyRecord, RecoveryCause, RunRecovering, RunRetried, RunSubmitted, decode_record
 
 MAX_RECOVERIES: Final = 3
 RECOVERY_WINDOW: Final = timedelta(minutes=10)
@@ -43,23 +49,27 @@ class History:
             apply(run, record)
         return run
 
-    def is_poisoned(self, cause: Literal["restart", "crash"], now: datetime) -> bool:
+    @property
+    def suspicion(self) -> int:
+        """How often the process was killed while the run was being rebuilt, as far as nothing followed."""
+        attempts = itertools.takewhile(lambda record: isinstance(record, RunRecovering), reversed(self.records))
+        return sum(isinstance(record, RunRecovering) and record.cause == "killed" for record in attempts)
+
+    def is_poisoned(self, cause: RecoveryCause, now: datetime) -> bool:
         """Return whether rebuilding failed too often to be tried again.
 
-        After a restart of the process only attempts count that nothing followed: whoever is rebuilt and goes on is healthy,
-        however often the process ends. Crashes of the actor itself count in any case.
+        When the process was killed only attempts count that nothing followed: whoever is rebuilt and goes on is healthy,
+        however often the process ends. Crashes of the actor itself count as long as they are recent.
         """
-        recent = [record for record in self.records if _is_recovery(record, cause, now - RECOVERY_WINDOW)]
-        if cause == "restart":
-            tail = self.records[-len(recent) :] if recent else ()
-            recent = [record for record in tail if isinstance(record, RunRecovered)]
-            if len(recent) != len(tail):
-                return False
-        return len(recent) >= MAX_RECOVERIES
+        if cause != "crash":
+            return self.suspicion >= MAX_RECOVERIES
+        since = now - RECOVERY_WINDOW
+        latest = itertools.takewhile(lambda record: not isinstance(record, RunRetried), reversed(self.records))
+        return sum(_is_crash(record, since) for record in latest) >= MAX_RECOVERIES
 
 
-def _is_recovery(record: AnyRecord, cause: str, since: datetime) -> bool:
-    if not isinstance(record, RunRecovered) or record.cause != cause:
+def _is_crash(record: AnyRecord, since: datetime) -> bool:
+    if not isinstance(record, RunRecovering) or record.cause != "crash":
         return False
     return isinstance(record.timestamp, datetime) and record.timestamp >= since
 
@@ -68,19 +78,35 @@ async def read_history(reader: JournalReader, journal: Journal, row: RunRow) -> 
     """Read all entries of a run.
 
     Raises:
+        UnknownRun: It was deleted meanwhile.
         JournalDamaged: They contradict each other.
     """
+    [history] = await reader.call(read_histories, journal, [row])
+    return history
+
+
+def read_histories(journal: Journal, rows: Sequence[RunRow]) -> list[History]:
+    """Read all entries of runs; blocks.
+
+    Raises:
+        UnknownRun: One was deleted meanwhile.
+        JournalDamaged: They contradict each other.
+    """
+    return [_read(journal, row) for row in rows]
+
+
+def _read(journal: Journal, row: RunRow) -> History:
     entries: list[Entry] = []
     after = 0
-    while page := await reader.call(_page, journal, row.number, after):
+    while page := journal.entries(row.number, after=after, limit=PAGE):
         entries += page
         after = page[-1].first_seq + page[-1].count - 1
+        if len(page) < PAGE:
+            break
+    if after < row.last_seq and journal.run(row.run_id) is None:
+        raise UnknownRun(row.run_id)
     head = check_chain(row.run_id, entries)
     return History(row, decode_entries(row.run_id, entries), head)
-
-
-def _page(journal: Journal, run: int, after: int) -> list[Entry]:
-    return journal.entries(run, after=after, limit=PAGE)
 
 
 def decode_entries(run_id: str, entries: Sequence[Entry]) -> tuple[AnyRecord, ...]:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from runtime.actors.binding import DEFAULT_TIMEOUT_S, BoundPlan
 from runtime.actors.calls import NodeCall, Outcome, Stop
 from runtime.actors.mailbox import Mailbox, Request
+from runtime.actors.memory_limit import MemoryLimit
 from runtime.actors.node_workers import NodeWorkers
 from runtime.actors.timers import Timer, Timers
 from runtime.actors.tool_host import ToolHost
@@ -34,7 +35,6 @@ from runtime.run.machine import decide
 from runtime.run.messages import (
     AttemptEnded,
     DeadlinePassed,
-    DropLogs,
     Failed,
     Fork,
     GoOn,
@@ -52,6 +52,7 @@ from runtime.run.records import (
     Failure,
     MapStopping,
     Record,
+    RecoveryCause,
     RunCancelRequested,
     RunDeadlinePassed,
     RunFailed,
@@ -92,6 +93,7 @@ class ActorServices:
     host: ToolHost
     chance: random.Random
     home: Home
+    memory: MemoryLimit | None = None
 
 
 class Watcher(Protocol):
@@ -149,13 +151,18 @@ class RunActor:
         self._appender = RunAppender(services.writer, row.number, row.run_id)
         self._calls: dict[_Place, _LiveCall] = {}
         self._held: list[tuple[int, StepStarted]] = []
-        self._log_budget = LogBudget(services.clock)
+        self._log_budget = LogBudget(services.clock, lambda: run.seq)
         self._deadline: Timer | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether a tool is being called for the run, or has just answered."""
         return bool(self._calls or self._held) or not self.mailbox.is_empty
+
+    @property
+    def held_calls(self) -> int:
+        """Calls that wait until the records before them are durable."""
+        return len(self._held)
 
     def resume(self, head: bytes) -> None:
         """Go on behind the journal entry with that hash, setting the timers that the run's records ask for."""
@@ -168,6 +175,11 @@ class RunActor:
         Raises:
             Refused: A command cannot be carried out; nothing has changed.
         """
+        records = self._decide(*messages)
+        self._append(records)
+        return bool(records)
+
+    def _decide(self, *messages: Message) -> list[Record]:
         at = self._services.clock.now()
         records: list[Record] = []
         for message in messages:
@@ -176,8 +188,7 @@ class RunActor:
             if len(decided) >= MAX_RECORDS:
                 self.mailbox.send(GoOn())
             records += decided
-        self._append(records)
-        return bool(records)
+        return records
 
     def _answer(self, request: Request) -> None:
         """Carry out a command, or refuse it, and tell whoever waits for that."""
@@ -202,19 +213,31 @@ class RunActor:
         for frame in self.run.inside():
             if frame.parent is not None:
                 frame.policies = frame.parent.policies[frame.step].inside
-        self.announce(RunRecovered(cause="tools_back"))
-        self.release()
+        self.hold = False
+        self.recover("tools_back")
+
+    def recover(self, cause: RecoveryCause) -> None:
+        """Say that the run was rebuilt, and go on with it: one entry, so that it does not say so if it cannot go on."""
+        said = self._said(RunRecovered(cause=cause))
+        self._append(said if self.hold else [*said, *self._decide(self._first_message)])
 
     def release(self) -> None:
         """Start what could not start so far."""
         self.hold = False
-        self.handle(Recover() if self.run.started_at else Start())
+        self.handle(self._first_message)
+
+    @property
+    def _first_message(self) -> Start | Recover:
+        return Recover() if self.run.started_at else Start()
 
     def announce(self, record: Record) -> None:
         """Append a record that no message led to."""
+        self._append(self._said(record))
+
+    def _said(self, record: Record) -> list[Record]:
         decision = Decision(self.run, self._services.clock.now(), chance=0.0)
         decision.turn(self.run).emit(record)
-        self._append(decision.records)
+        return decision.records
 
     def _append(self, records: Sequence[Record], adopted: Sequence[Record] = ()) -> None:
         """Append records that are already applied, and act on them as far as the promises allow; not on those adopted."""
@@ -383,6 +406,9 @@ class RunActor:
             view=step.view,
             report=self._call_ended,
             path=path,
+            config=bound.plan.nodes[node].config,
+            run_id=self.run.run_id,
+            name=started.node,
         )
         limit = timeout_s or DEFAULT_TIMEOUT_S
         timer = self._services.timers.schedule(
@@ -415,9 +441,10 @@ class RunActor:
             return
         live.timer.cancel()
         del self._calls[call.path, call.node]
-        self._services.host.abandoned += not isinstance(outcome, Succeeded) and outcome.abandoned
-        if dropped := self._log_budget.take_dropped():
-            self.mailbox.send(DropLogs(dropped))
+        if not isinstance(outcome, Succeeded) and outcome.abandoned:
+            self._services.host.note_abandoned()
+        if (dropped := self._log_budget.take_dropped()) is not None:
+            self.mailbox.send(dropped)
         self.mailbox.send(AttemptEnded(call.node, call.iteration, call.attempt, outcome, duration_ms, call.path))
 
     def _call_timed_out(self, call: NodeCall, timeout_s: float) -> None:

@@ -6,69 +6,50 @@ transient: one that fails by an engine fault is rebuilt from the journal, the at
 engine ends. Runs beyond `max_active_runs` wait without an actor: only their id is kept, the journal has the rest.
 """
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec import UNSET, structs
 
 from runtime.actors.binding import BoundPlan
+from runtime.actors.live import Bind, LiveRun, Memory
 from runtime.actors.mailbox import Request
-from runtime.actors.recovery import MAX_RECOVERIES, History, read_history
+from runtime.actors.rebuilding import Rebuilder
+from runtime.actors.recovery import History, read_history
 from runtime.actors.run_actor import PARKED, ActorServices, RunActor
-from runtime.errors import EngineError, JournalDamaged, Overloaded, ToolMissing
-from runtime.journal.base import Journal, RunRow
-from runtime.journal.writer import JournalReader, RunAppender
+from runtime.errors import Closing, Overloaded, ToolMissing, UnknownRun
+from runtime.journal.base import RunRow
 from runtime.log.channel import LogChannel
 from runtime.log.pipeline import LogPipeline
 from runtime.run.apply import apply
-from runtime.run.messages import Command, Fork, Recover, Retry, Start, Submit
+from runtime.run.messages import Command, Fork, Retry, Start, Submit
 from runtime.run.model import new_run
 from runtime.run.records import (
     AnyRecord,
-    Failure,
-    RunBlocked,
-    RunDeadLettered,
-    RunRecovered,
-    RunStatus,
-    encode_json,
+    RecoveryCause,
 )
 
-RECOVERIES_AT_ONCE: Final = 64
+RECOVERIES_AT_ONCE: Final = 2
+RUNS_AT_ONCE: Final = 64
+RECORDS_AT_ONCE: Final = 20_000
+"""How many tasks take up runs after a start, and how many runs and records each reads and announces together."""
+
 LOOK_AGAIN_S: Final = 5.0
 """How often missing tools are looked for while runs wait for them."""
 
-Cause: TypeAlias = Literal["restart", "crash"]
-
-Bind = Callable[[str, Mapping[str, str]], Awaitable[tuple[BoundPlan, tuple[str, ...]]]]
-"""Returns the plan of a graph id with the pinned tools, and the references of those that are missing."""
-
-
-@dataclass(slots=True, eq=False)
-class LiveRun:
-    """A run that has not ended. Without an actor it waits for one, and the journal tells all about it."""
-
-    row: RunRow
-    channel: LogChannel
-    actor: RunActor | None = None
-    ready: anyio.Event = field(default_factory=anyio.Event)
-    has_place: bool = False
-    is_parked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Where runs are read from."""
-
-    journal: Journal
-    reader: JournalReader
-
 
 class Supervisor:
-    """The parent of all run actors; `tasks` is the group they run in."""
+    """The parent of all run actors; `tasks` is the group they run in.
+
+    Attributes:
+        live: The runs that have not ended, by id.
+        keyed: Those of them that were submitted with an idempotency key, by that key.
+        retiring: Ended runs, by id, that are being deleted and so cannot go on again.
+        finished: Runs that ended since the start.
+        deleted: Ended runs that were deleted since the start, because their time was up or there were too many.
+    """
 
     def __init__(
         self,
@@ -79,18 +60,23 @@ class Supervisor:
         bind: Bind,
     ) -> None:
         self.live: dict[str, LiveRun] = {}
+        self.keyed: dict[str, LiveRun] = {}
+        self.retiring: set[str] = set()
         self.finished = 0
+        self.deleted = 0
         self._tasks = tasks
         self._services = services
         self._memory = memory
         self._pipeline = pipeline
         self._bind = bind
         self._log = pipeline.for_engine()
-        self._pending: deque[str] = deque()
+        self._pending: OrderedDict[str, None] = OrderedDict()  # a queue, of which any run can be taken out at once
         self._active = 0
         self._parked = 0
         self._draining = False
         self._is_looking = False
+        self._cause: RecoveryCause = "restart"
+        self._rebuilder = Rebuilder(services, memory, pipeline, bind, self)
         self._quiet = anyio.Event()
 
     @property
@@ -104,9 +90,19 @@ class Supervisor:
         return len(self._pending)
 
     @property
+    def waiting(self) -> int:
+        """Runs that only wait for a time, a signal or a person, or are paused."""
+        return self._parked
+
+    @property
     def abandoned_attempts(self) -> int:
         """Attempts that ignored their cancellation and were given up."""
         return self._services.host.abandoned
+
+    @property
+    def abandoned_now(self) -> int:
+        """Those of them whose tools still run."""
+        return self._services.host.abandoned_now
 
     @property
     def rejected_results(self) -> int:
@@ -118,11 +114,16 @@ class Supervisor:
         self._services.host.forget(graph_id)
 
     def check_room(self) -> None:
-        """Refuse a further run if too many wait already.
+        """Refuse a further run if too many wait already, or nothing can be written now.
 
         Raises:
-            Overloaded: The bound `max_pending_runs` or `max_waiting_runs` is reached.
+            Overloaded: The bound `max_pending_runs` or `max_waiting_runs` is reached, or memory is short.
+            JournalUnavailable: The disk is full, locked by somebody else, or slow.
         """
+        if (trouble := self._services.writer.trouble) is not None:
+            raise trouble
+        if self._services.memory is not None:
+            self._services.memory.check()
         settings = self._services.settings
         is_full = not self._has_place and len(self._pending) >= settings.max_pending_runs
         if is_full or self._parked >= settings.max_waiting_runs:
@@ -133,34 +134,39 @@ class Supervisor:
     def submit(self, row: RunRow, bound: BoundPlan, initial_state: Mapping[str, Any]) -> LiveRun:
         """Journal the run and start it, or let it wait for its turn. It is accepted once its first record is committed."""
         live = self._enroll(row)
-        actor = self._actor(live, bound, None)
+        actor = self.make_actor(live, bound, None)
         starts = self._has_place and not self._pending  # nobody overtakes those who wait
         accept = Submit(initial_state, bound.pins)
         try:
             actor.handle(*((accept, Start()) if starts else (accept,)))
         except BaseException:
-            del self.live[row.run_id]
+            self._forget(live)
             raise
         if starts:
             self._take_place(live)
-            self._begin(live, actor)
+            self.begin(live, actor)
         else:
-            self._pending.append(row.run_id)
+            self._pending[row.run_id] = None
             if self._has_place:
                 self._tasks.start_soon(self._take_waiting)
         return live
 
-    def enroll(self, rows: Sequence[RunRow]) -> None:
+    def enroll(self, rows: Sequence[RunRow], *, was_killed: bool) -> None:
         """Know the runs that an earlier process left behind, oldest first; `recover` takes them up."""
+        self._cause = "killed" if was_killed else "restart"
         for row in rows:
             self._enroll(row)
-            self._pending.append(row.run_id)
+            self._pending[row.run_id] = None
 
     async def recover(self) -> None:
         """Give an actor to as many waiting runs as may be active, several at a time: each waits for the disk."""
         async with anyio.create_task_group() as tasks:
-            for _ in range(min(RECOVERIES_AT_ONCE, len(self._pending))):
+            for _ in range(RECOVERIES_AT_ONCE):
                 tasks.start_soon(self._take_waiting)
+        while not self._draining and (suspect := self._rebuilder.next_suspect()) is not None:
+            await self._rebuilder.rebuild(suspect, self._cause, is_alone=True)
+            if suspect.actor is not None:  # the next one not before this one is known to have survived
+                await suspect.channel.wait_beyond(suspect.actor.appended_seq - 1)
 
     async def ask(self, live: LiveRun, command: Command) -> Request:
         """Hand a command to the run's actor, and wait until it has decided; the request has no answer if the run is over.
@@ -170,43 +176,73 @@ class Supervisor:
         request = Request(command)
         run_id = live.row.run_id
         if live.actor is None and run_id in self._pending:
-            self._pending.remove(run_id)
-            await self._activate(live, "restart", starts=False)
+            del self._pending[run_id]
+            await self._rebuilder.rebuild(live, self._cause, starts=False, is_alone=True)
             if self.live.get(run_id) is live:
-                self._pending.appendleft(run_id)
+                self._pending[run_id] = None
+                self._pending.move_to_end(run_id, last=False)
         while live.actor is None and not live.channel.closed:
             await live.ready.wait()
         if live.actor is None:
             request.end()
             return request
-        live.actor.mailbox.send(request)
+        actor = live.actor
+        actor.mailbox.send(request)
         await request.wait()
+        if request.seq is None and request.refused is None:  # the run is over, or the actor; soon that is durable
+            await self.confirm(live, actor.appended_seq)
         if self._pending and self._has_place:
             self._tasks.start_soon(self._take_waiting)
         return request
+
+    async def confirm(self, live: LiveRun, seq: int) -> None:
+        """Wait until a record of a run is durable, or it becomes clear that this takes too long.
+
+        Raises:
+            JournalUnavailable: It is not durable yet; whether it will be is not known.
+            Closing: The engine ended first.
+        """
+        if live.channel.last_seq < seq:
+            writer = self._services.writer
+            with anyio.move_on_after(writer.slow_s) as patience:
+                await live.channel.wait_beyond(seq - 1)
+            if patience.cancelled_caught:
+                raise writer.trouble or writer.slowness
+            if live.channel.last_seq < seq:
+                raise Closing
 
     async def reopen(self, row: RunRow) -> LiveRun:
         """Go on with a run that has ended.
 
         Raises:
+            UnknownRun: It has just been deleted, or is about to be.
             Refused: Nothing in it can be run again.
             ToolMissing: A tool that it is pinned to is not registered now.
         """
+        if row.run_id in self.retiring:
+            raise UnknownRun(row.run_id)
         live = self._enroll(row)
         self._take_place(live)
         try:
             history = await read_history(self._memory.reader, self._memory.journal, row)
             live.channel.last_seq = history.records[-1].seq
-            actor = self._actor(live, await self._bound(row.graph_id, history.pins), history)
+            actor = self.make_actor(live, await self._bound(row.graph_id, history.pins), history)
             actor.handle(Retry())
         except BaseException:
-            del self.live[row.run_id]
+            self._forget(live)
             live.channel.close()
             live.ready.set()
             self._leave_place(live)
             raise
-        self._begin(live, actor)
+        self.begin(live, actor)
         return live
+
+    def retire(self, run_id: str) -> bool:
+        """Return whether a run may be deleted, because it has ended; it cannot go on again while it is in `retiring`."""
+        if run_id in self.live:
+            return False
+        self.retiring.add(run_id)
+        return True
 
     async def fork(self, row: RunRow, pins: Mapping[str, str], records: Sequence[AnyRecord], message: Fork) -> LiveRun:
         """Start a new run that begins with the records of another one.
@@ -216,16 +252,16 @@ class Supervisor:
         """
         bound = await self._bound(row.graph_id, pins)
         live = self._enroll(row)
-        actor = self._actor(live, bound, None)
+        actor = self.make_actor(live, bound, None)
         try:
             for record in records:
                 apply(actor.run, record)
             actor.adopt(records, message)
         except BaseException:
-            del self.live[row.run_id]
+            self._forget(live)
             raise
         self._take_place(live)
-        self._begin(live, actor)
+        self.begin(live, actor)
         return live
 
     async def _bound(self, graph_id: str, pins: Mapping[str, str]) -> BoundPlan:
@@ -289,9 +325,9 @@ class Supervisor:
     def ended(self, row: RunRow) -> None:
         """Let go of a run whose terminal record is committed, and give its place to the next one."""
         self.finished += 1
-        live = self.live.pop(row.run_id)
-        if row.run_id in self._pending:
-            self._pending.remove(row.run_id)
+        live = self.live[row.run_id]
+        self._forget(live)
+        self._pending.pop(row.run_id, None)
         live.row = row
         self._parked -= live.is_parked
         live.ready.set()
@@ -311,6 +347,11 @@ class Supervisor:
             if live.actor is not None and not live.actor.hold:  # on hold it goes on when it is its turn
                 self._take_place(live)
 
+    def blocked(self, live: LiveRun) -> None:
+        """Let a run wait for missing tools without a place, and look for them now and then."""
+        self._leave_place(live)
+        self._tasks.start_soon(self._look_again_at_all)
+
     def quiet(self) -> None:
         """Hear from an actor on hold that it has nothing left to do."""
         self._quiet.set()
@@ -320,6 +361,10 @@ class Supervisor:
     @property
     def _has_place(self) -> bool:
         return self._active < self._services.settings.max_active_runs
+
+    def _is_next(self) -> bool:
+        """Whether it is the turn of a run that waits for it."""
+        return bool(self._pending) and self._has_place and not self._draining
 
     def _take_place(self, live: LiveRun) -> None:
         if not live.has_place and not live.is_parked:
@@ -334,20 +379,37 @@ class Supervisor:
                 self._tasks.start_soon(self._take_waiting)
 
     async def _take_waiting(self) -> None:
-        while self._pending and self._has_place and not self._draining:
-            live = self.live[self._pending.popleft()]
-            self._take_place(live)
-            if live.actor is None:
-                await self._activate(live, "restart")
-            elif live.actor.hold and live.actor.run.blocked is None:
-                live.actor.release()
+        while self._is_next():
+            stored: list[LiveRun] = []
+            records = 0
+            while self._is_next() and records < RECORDS_AT_ONCE and len(stored) < RUNS_AT_ONCE:
+                live = self.live[self._pending.popitem(last=False)[0]]
+                self._take_place(live)
+                if live.actor is not None:
+                    if live.actor.hold and live.actor.run.blocked is None:
+                        live.actor.release()
+                elif live.row.last_seq:
+                    stored.append(live)
+                    records += live.row.last_seq
+                else:  # submitted to this process, and perhaps not committed yet
+                    await live.channel.wait_beyond(0)
+                    await self._rebuilder.rebuild(live, self._cause)
+            await self._rebuilder.rebuild_all(stored, self._cause)
 
     def _enroll(self, row: RunRow) -> LiveRun:
         channel = LogChannel(self._services.settings.recent_records)
         live = self.live[row.run_id] = LiveRun(row, channel)
+        if row.key is not None:
+            self.keyed[row.key] = live
         return live
 
-    def _actor(self, live: LiveRun, bound: BoundPlan, history: History | None) -> RunActor:
+    def _forget(self, live: LiveRun) -> None:
+        del self.live[live.row.run_id]
+        if live.row.key is not None:
+            del self.keyed[live.row.key]
+
+    def make_actor(self, live: LiveRun, bound: BoundPlan, history: History | None) -> RunActor:
+        """Return an actor for a run that is submitted now, or as its history tells it."""
         run = new_run(bound.plan, live.row.run_id, bound.policies) if history is None else history.fold(bound)
         logger = self._pipeline.for_run(live.channel)
         actor = RunActor(run, bound, live.row, live.channel, logger, self._services, self)
@@ -356,7 +418,8 @@ class Supervisor:
             actor.resume(history.head)
         return actor
 
-    def _begin(self, live: LiveRun, actor: RunActor) -> None:
+    def begin(self, live: LiveRun, actor: RunActor) -> None:
+        """Let an actor work."""
         live.actor = actor
         live.ready.set()
         self.parked(live.row.run_id, is_parked=actor.run.word in PARKED)
@@ -370,88 +433,11 @@ class Supervisor:
             actor.dispose()
             live.actor, live.ready = None, anyio.Event()
             await live.channel.wait_beyond(actor.appended_seq - 1)
-            await self._activate(live, "crash", detail=repr(error)[:500])
+            await self._rebuilder.rebuild(live, "crash", repr(error)[:500])
         except BaseException:
-            live.actor = None  # the engine ends: what is committed from now on must not lead to calls
+            # The engine ends: what is committed from now on must not lead to calls, and who asks waits for `close`.
+            live.actor, live.ready = None, anyio.Event()
             actor.dispose()
             raise
         finally:
             self._quiet.set()
-
-    async def _activate(self, live: LiveRun, cause: Cause, detail: str | None = None, *, starts: bool = True) -> None:
-        """Rebuild a run from the journal and go on with it, or put it aside if that keeps failing."""
-        if live.row.last_seq == 0:
-            await live.channel.wait_beyond(0)  # submitted to this process, and perhaps not committed yet
-        while (history := await self._announce_rebuild(live, cause, detail)) is not None:
-            try:
-                actor = await self._rebuild(live, history, starts=starts)
-            except EngineError:
-                raise
-            except Exception as error:
-                self._log.error("run_rebuild_failed", run_id=live.row.run_id, error=repr(error), exc_info=error)
-                cause, detail = "crash", repr(error)[:500]
-            else:
-                self._begin(live, actor)
-                return
-
-    async def _announce_rebuild(self, live: LiveRun, cause: Cause, detail: str | None) -> History | None:
-        """Journal the attempt to rebuild a run before anything can fail, and return what to rebuild it from."""
-        row = await self._memory.reader.call(self._memory.journal.run, live.row.run_id)
-        if row is None:
-            raise JournalDamaged(f"The journal lost run {live.row.run_id}.", run_id=live.row.run_id)
-        live.row = row
-        history = await read_history(self._memory.reader, self._memory.journal, row)
-        live.channel.last_seq = history.records[-1].seq
-        if row.started_at is None and cause == "restart":
-            return history
-        if history.is_poisoned(cause, self._services.clock.now()):
-            failure = Failure(
-                "POISONED", f"Rebuilding the run failed {MAX_RECOVERIES} times; run_recovered records say why."
-            )
-            await self._append(live, history, RunDeadLettered(error=failure))
-            return None
-        return await self._append(live, history, RunRecovered(cause=cause, detail=detail or UNSET))
-
-    async def _rebuild(self, live: LiveRun, history: History, *, starts: bool) -> RunActor:
-        bound, missing = await self._bind(live.row.graph_id, history.pins)
-        actor = self._actor(live, bound, history)
-        if missing:
-            actor.hold = True
-            actor.announce(
-                RunBlocked(reason=f"Not there now: {', '.join(missing)} (tools to register, or extras to install).")
-            )
-            self._leave_place(live)
-            self._tasks.start_soon(self._look_again_at_all)
-        elif starts:
-            actor.handle(Start() if live.row.started_at is None else Recover())
-        else:
-            actor.hold = True
-        return actor
-
-    async def _append(self, live: LiveRun, history: History, record: RunRecovered | RunDeadLettered) -> History:
-        """Append a record to a run that has no actor, and wait until it is committed."""
-        record.seq = history.records[-1].seq + 1
-        record.timestamp = now = self._services.clock.now()
-        record.run_id = live.row.run_id
-        row = None
-        if isinstance(record, RunDeadLettered):
-            error = f"{record.error.code}: {record.error.message}"
-            status = RunStatus.DEAD_LETTERED.value
-            row = structs.replace(
-                live.row, status=status, completed_at=now, last_seq=record.seq, error=error, final_state=b"{}"
-            )
-        line = encode_json(record)
-        logger = self._pipeline.for_run(live.channel)
-
-        def committed() -> None:
-            logger.committed([record], [line])
-            live.channel.notify()
-            if row is not None:
-                live.channel.close()
-                self.ended(row)
-
-        appender = RunAppender(self._services.writer, live.row.number, live.row.run_id)
-        appender.resume(history.head)
-        appender.append(record.seq, [line], row, committed)
-        await live.channel.wait_beyond(record.seq - 1)
-        return replace(history, records=(*history.records, record), head=appender.head)

@@ -48,6 +48,9 @@ class Timers:
         self._cancelled = 0
         self._wake = anyio.Event()
 
+    def __len__(self) -> int:
+        return len(self._heap)
+
     def schedule(self, at: float, action: Callable[[], None]) -> Timer:
         """Call `action` when the loop's clock reaches `at`; those of the same time in the order of their scheduling."""
         self._order += 1

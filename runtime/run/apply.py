@@ -91,8 +91,9 @@ def _run_blocked(run: Run, _frame: Frame, record: RunBlocked) -> None:
     run.blocked = record.reason
 
 
-def _run_recovered(run: Run, _frame: Frame, _record: RunRecovered) -> None:
+def _run_recovered(run: Run, _frame: Frame, record: RunRecovered) -> None:
     run.blocked = None
+    run.recovered_from = record.cause
 
 
 def _run_cancel_requested(run: Run, _frame: Frame, _record: RunCancelRequested) -> None:
@@ -114,11 +115,13 @@ def _run_resumed(run: Run, _frame: Frame, _record: RunResumed) -> None:
 
 
 def _run_retried(run: Run, _frame: Frame, record: RunRetried) -> None:
+    was_put_aside = run.status is RunStatus.DEAD_LETTERED
     run.status = RunStatus.RUNNING
     run.completed_at = None
-    run.paused = False
     run.deadline = record.deadline
-    apply_steps.revive(run, run, _time(record))
+    if not was_put_aside:
+        run.paused = False
+        apply_steps.revive(run, run, _time(record))
 
 
 def _run_forked(run: Run, _frame: Frame, record: RunForked) -> None:

@@ -49,6 +49,7 @@ def step_started(run: Run, frame: Frame, record: StepStarted) -> None:
     step = frame.active.get(index)
     if step is not None:
         step.attempt = record.attempt
+        step.killed += record.recovered is True and run.recovered_from == "killed"
         step.retry_due = step.due = step.signal = step.approval = None
         if step.is_parked:
             step.is_parked = False

@@ -93,15 +93,18 @@ def _moved(frame: Frame, index: int) -> bool:
 
 
 def retry(decision: Decision, _message: Retry) -> None:
-    """Go on with a run that failed or was out of time.
+    """Go on with a run that failed, was out of time, or was put aside.
 
     Raises:
         Refused: It ended otherwise, has not ended, or would fail again in the same way.
     """
     run = decision.run
+    if run.status is RunStatus.DEAD_LETTERED:
+        _requeue(decision)
+        return
     if run.status not in (RunStatus.FAILED, RunStatus.TIMED_OUT):
         word = run.word.value
-        raise Refused("NOTHING_TO_RETRY", f"it is {word}, and only one that failed or timed out can.")
+        raise Refused("NOTHING_TO_RETRY", f"it is {word}, and only one that failed, timed out or was put aside can.")
     if run.failed_node is not None and run.plan.index_of[run.failed_node] in run.plan.final:
         message = f"only its finally node {run.failed_node!r} failed, when everything else had ended."
         raise Refused("NOTHING_TO_RETRY", message)
@@ -121,6 +124,15 @@ def retry(decision: Decision, _message: Retry) -> None:
         for index, view in frame.rerouted.items():
             route_success(turn, turn.node(index), view)
     catch_up(decision)
+
+
+def _requeue(decision: Decision) -> None:
+    """Go on with a run that was put aside because it could not be rebuilt: where it was, as after a crash."""
+    run = decision.run
+    decision.turn(run).emit(RunRetried(deadline=decision.at + timedelta(seconds=run.plan.timeout_s)))
+    if run.started_at is None:
+        start(decision, Start())
+    recover(decision, Recover())
 
 
 def _begin_again(decision: Decision) -> None:

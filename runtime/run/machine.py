@@ -104,7 +104,7 @@ def _write_log(decision: Decision, message: WriteLog) -> None:
 
 
 def _drop_logs(decision: Decision, message: DropLogs) -> None:
-    decision.turn(decision.run).emit(ToolLogDropped(count=message.count))
+    decision.turn(decision.run).emit(ToolLogDropped(count=message.count, reason=message.reason or UNSET))
 
 
 _HANDLERS: Mapping[type[Message], Callable[[Decision, Any], None]] = {

@@ -4,7 +4,7 @@ msgspec structs, because several are made for each step: a frozen dataclass cost
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -129,9 +129,10 @@ class WriteLog(Struct, frozen=True):
 
 
 class DropLogs(Struct, frozen=True):
-    """Tools of the run wrote `count` lines more than they may."""
+    """Tools of the run wrote `count` lines more than they may: too fast, or more than one run may in all."""
 
     count: int
+    reason: Literal["run_limit"] | None = None
 
 
 Command = Cancel | Pause | Resume | Retry | Fork | SendSignal | Answer

@@ -20,7 +20,7 @@ from typing import Any
 from runtime.errors import escape
 from runtime.graph.definition import RetryDefinition
 from runtime.graph.plan import ROOT, Plan
-from runtime.run.records import ApprovalRequested, CancelReason, Failure, RunStatus, StoppingReason
+from runtime.run.records import ApprovalRequested, CancelReason, Failure, RecoveryCause, RunStatus, StoppingReason
 from runtime.run.state import View, WorkflowState
 
 
@@ -106,6 +106,7 @@ class Step:
     Attributes:
         order: Number of the record that started it.
         failures: Attempts that failed; those lost in a crash do not count.
+        killed: Attempts that were lost because the process was killed.
         retry_due: When the next attempt starts; None while one is running.
         due: When a wait is over, or a sub-graph, a map or an approval is out of time.
         first_started: Start of the first attempt, for the retry budget.
@@ -132,6 +133,7 @@ class Step:
     cancelling: CancelReason | None = None
     frame: "Frame | None" = None
     map: MapProgress | None = None
+    killed: int = 0
 
     @property
     def frames(self) -> Sequence["Frame"]:
@@ -257,6 +259,7 @@ class Run(Frame):
         working: Number of steps that run a tool or wait for a retry.
         steps: Number of steps ever started, in all frames.
         unbegun: Number of steps that failed before they could begin.
+        recovered_from: Why it was rebuilt last.
         signals: Those that nobody took yet, oldest first.
         signal_ids: The ids of all that ever came.
         is_behind: Whether a decision stopped before everything was done that had become possible. Not part of the history:
@@ -278,6 +281,7 @@ class Run(Frame):
     working: int = 0
     steps: int = 0
     unbegun: int = 0
+    recovered_from: RecoveryCause | None = None
     signals: list[Signal] = field(default_factory=list)
     signal_ids: set[str] = field(default_factory=set)
     is_behind: bool = False

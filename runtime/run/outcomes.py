@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UNSET
 
@@ -25,6 +25,9 @@ from runtime.run.records import (
 )
 from runtime.run.routing import route_error, route_success
 from runtime.run.state import MAX_UPDATE_BYTES, StateError
+
+MAX_KILLED: Final = 25
+"""Attempts of one step that may end with the process before the step counts as the cause (River tries a job 25 times)."""
 
 # --- attempts ---------------------------------------------------------------------------------------------------------
 
@@ -83,14 +86,19 @@ def restart(turn: Turn, step: Step, *, recovered: bool = False) -> None:
 
 def lose(turn: Turn, step: Step) -> None:
     """Go on with a step whose attempt a crash interrupted, as the effect of its tool allows."""
-    if turn.frame.policies[step.node].reruns:
+    if not turn.frame.policies[step.node].reruns:
+        code = "OUTCOME_UNKNOWN"
+        message = "The process stopped during the attempt, and the tool must not run twice; whether it took effect is not known."
+    elif step.killed >= MAX_KILLED:
+        code = "PROCESS_LOST"
+        message = (
+            f"The process was killed during {step.killed + 1} attempts of the step, perhaps by its tool, so it is not tried "
+            "again. A tool that can end its process belongs into one of its own."
+        )
+    else:
         restart(turn, step, recovered=True)
         return
-    message = (
-        "The process stopped during the attempt, and the tool must not run twice; whether it took effect is not known."
-    )
-    outcome = Failed(Failure("OUTCOME_UNKNOWN", message), retryable=False)
-    fail(turn, turn.node(step.node), step.iteration, step.attempt, outcome, 0.0)
+    fail(turn, turn.node(step.node), step.iteration, step.attempt, Failed(Failure(code, message), retryable=False), 0.0)
 
 
 def _retry_delay(turn: Turn, step: Step, outcome: Failed) -> float | None:

@@ -18,6 +18,7 @@ Handling = Literal["route", "continue", "fail_run"]
 DeadReason = Literal["condition", "not_first", "default_unused", "loop_goes_on", "succeeded", "failed"]
 CancelReason = Literal["join", "timeout", "map"]
 StoppingReason = Literal["item_failed", "until", "signal"]
+RecoveryCause = Literal["restart", "killed", "crash", "tools_back"]
 
 
 class RunStatus(StrEnum):
@@ -102,12 +103,19 @@ class RunStarted(Record, kw_only=True):
     deadline: datetime
 
 
-class RunRecovered(Record, kw_only=True):
-    """The run's actor is about to be rebuilt from the journal: after a restart of the process, or a crash of the actor."""
+class RunRecovering(Record, kw_only=True):
+    """The run's actor is about to be rebuilt from the journal. If nothing follows, that is what ended the process."""
 
     level: Level = "warning"
-    cause: Literal["restart", "crash", "tools_back"]
+    cause: RecoveryCause
     detail: str | UnsetType = UNSET
+
+
+class RunRecovered(Record, kw_only=True):
+    """The run was rebuilt, or the tools that it was waiting for are back, and goes on."""
+
+    level: Level = "warning"
+    cause: RecoveryCause
 
 
 class RunBlocked(Record, kw_only=True):
@@ -452,15 +460,17 @@ class ToolLog(StepRecord, kw_only=True):
 
 
 class ToolLogDropped(Record, kw_only=True):
-    """Lines that tools of this run wrote faster than the limit, and that are not in the log."""
+    """Lines that tools of this run wrote faster than the limit, or beyond what one run may write; they are not in the log."""
 
     level: Level = "warning"
     count: int
+    reason: Literal["run_limit"] | UnsetType = UNSET
 
 
 AnyRecord = (
     RunSubmitted
     | RunStarted
+    | RunRecovering
     | RunRecovered
     | RunBlocked
     | RunCancelRequested
