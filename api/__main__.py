@@ -1,32 +1,32 @@
 """`python -m api`: reads the command line and the environment, starts the server, and ends with a code that says why.
 
 Exit codes are those of sysexits.h: 65 damaged journal, 69 port not available, 74 journal lost while serving, 75 journal in
-use, 77 no access to the data, 78 wrong configuration. Every refusal is one line on standard error.
+use, 77 no access to the data, 78 wrong configuration or a newer journal. Every refusal is one line on standard error.
+The commands `verify` and `backup` look at a journal instead.
 """
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated
 
 import typer
 
-from api import server
+from api import journal_commands, server
+from api.exits import exit_code, refuse
 from api.settings import VERSION, ServerSettings
-from runtime.errors import EngineError, InvalidInput, JournalDamaged, JournalInUse, JournalUnavailable
-from runtime.settings import LogFormat, LogLevel, Settings
-
-_EXIT_CODES: Final = {
-    JournalDamaged.code: os.EX_DATAERR,
-    JournalInUse.code: os.EX_TEMPFAIL,
-    JournalUnavailable.code: os.EX_NOPERM,
-    InvalidInput.code: os.EX_CONFIG,
-}
+from runtime.errors import EngineError
+from runtime.settings import JournalCheck, LogFormat, LogLevel, Settings
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-@cli.command()
+cli.command("verify")(journal_commands.verify)
+cli.command("backup")(journal_commands.backup)
+
+
+@cli.callback(invoke_without_command=True)
 def main(
+    context: typer.Context,
     host: Annotated[str, typer.Option(envvar="WFE_HOST", help="Name or address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(envvar="WFE_PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
@@ -48,6 +48,29 @@ def main(
             "[default: workflow.db in DATA_DIR]",
         ),
     ] = None,
+    journal_check: Annotated[
+        JournalCheck,
+        typer.Option(
+            envvar="WFE_JOURNAL_CHECK",
+            help="How much of the journal is checked at the start: everything, or the newest commit and unfinished runs.",
+        ),
+    ] = "full",
+    accept_data_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-data-loss",
+            envvar="WFE_ACCEPT_DATA_LOSS",
+            help="Copy a damaged journal away and go on with what is whole, once, instead of refusing it.",
+        ),
+    ] = False,
+    allow_network_filesystem: Annotated[
+        bool,
+        typer.Option(
+            "--allow-network-filesystem",
+            envvar="WFE_ALLOW_NETWORK_FILESYSTEM",
+            help="Let the journal be on a network file system, where locks and flushes cannot be relied on.",
+        ),
+    ] = False,
     log_level: Annotated[
         LogLevel, typer.Option(envvar="WFE_LOG_LEVEL", help="Lowest level of run records shown on the console.")
     ] = "info",
@@ -63,6 +86,23 @@ def main(
             help="Seconds that running attempts may go on when the server stops; what is left resumes at the next start.",
         ),
     ] = 20.0,
+    keep_days: Annotated[
+        float | None,
+        typer.Option(envvar="WFE_KEEP_DAYS", min=0, help="Days that a run is kept after its end  [default: for ever]"),
+    ] = None,
+    keep_runs: Annotated[
+        int | None,
+        typer.Option(envvar="WFE_KEEP_RUNS", min=0, help="How many ended runs are kept, the newest  [default: all]"),
+    ] = None,
+    max_memory_mb: Annotated[
+        int | None,
+        typer.Option(
+            envvar="WFE_MAX_MEMORY_MB",
+            min=0,
+            help="MiB of memory the server may use: beyond 70 % it takes no new runs, beyond 90 % it ends. 0 is no limit  "
+            "[default: 90 % of what there is]",
+        ),
+    ] = None,
     tools: Annotated[
         list[Path] | None,
         typer.Option(envvar="WFE_TOOLS", help="Python file with more tools; may be repeated (in the variable: a:b)."),
@@ -77,26 +117,34 @@ def main(
     ] = False,
 ) -> None:
     """Serve workflows over HTTP and WebSockets. Each option can also be set by the variable shown beside it."""
+    if context.invoked_subcommand is not None:
+        return
     datasets = datasets_dir or data_dir / "datasets"
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         datasets.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _refuse(os.EX_NOPERM, f"Cannot use {error.filename} as a folder: {error.strerror}.")
+        refuse(os.EX_NOPERM, f"Cannot use {error.filename} as a folder: {error.strerror}.")
     settings = ServerSettings(
         engine=Settings(
             journal=journal or f"sqlite:///{data_dir.resolve() / 'workflow.db'}",
+            journal_check=journal_check,
+            accept_data_loss=accept_data_loss,
+            allow_network_filesystem=allow_network_filesystem,
             datasets_dir=datasets.resolve(),
             log_level=log_level,
             log_format=log_format,
             close_grace_s=close_grace,
+            keep_ended_s=None if keep_days is None else keep_days * 86_400,
+            keep_ended_runs=keep_runs,
+            max_memory_mb=max_memory_mb,
         ),
         tool_files=tuple(tools or ()),
         host=host,
         port=port,
     )
     if not settings.is_local and not allow_remote:
-        _refuse(
+        refuse(
             os.EX_CONFIG,
             f"Host {host} can be reached from other machines, and there is no authentication. "
             "Use a loopback address, or add --allow-remote if whoever can connect may do everything.",
@@ -112,15 +160,11 @@ def main(
     try:
         server.run(settings, greet=greet)
     except EngineError as error:
-        lost = serving and error.code == JournalUnavailable.code
-        _refuse(os.EX_IOERR if lost else _EXIT_CODES.get(error.code, os.EX_SOFTWARE), error.message)
+        refuse(exit_code(error, serving=serving), error.message)
+    except server.MemoryExhausted as error:
+        refuse(os.EX_SOFTWARE, str(error))
     except server.PortUnavailable as error:
-        _refuse(os.EX_UNAVAILABLE, str(error))
-
-
-def _refuse(code: int, message: str) -> NoReturn:
-    typer.echo(f"workflow-engine: {message}", err=True)
-    raise typer.Exit(code)
+        refuse(os.EX_UNAVAILABLE, str(error))
 
 
 if __name__ == "__main__":

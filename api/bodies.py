@@ -12,6 +12,7 @@ from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from api.buffers import INTAKE
 from api.errors import BodyTimeout, UnsupportedMediaType, problems_of
 from api.settings import BODY_BYTES, BODY_TIMEOUT_S, OFFLOAD_BYTES
 from runtime import json_gate
@@ -74,8 +75,12 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     if announced.isdecimal() and int(announced[:20]) > max_bytes:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_large
-    return bytes(body)
+    try:
+        async for chunk in request.stream():
+            INTAKE.take(len(chunk))
+            body += chunk
+            if len(body) > max_bytes:
+                raise too_large
+        return bytes(body)
+    finally:
+        INTAKE.give_back(len(body))

@@ -91,6 +91,20 @@ class WaitCut(EngineError):
         )
 
 
+class WatchCut(EngineError):
+    """The server stops while a client watches a run."""
+
+    code = "CLOSING"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"The server is stopping; run {run_id!r} goes on when it is back. Connect to /ws/monitor/{run_id} then, with "
+            "`after` set to `last_seq`, for the records that follow.",
+            retry_after_s=5,
+            run_id=run_id,
+        )
+
+
 class BadRequest(EngineError):
     """The framework refused the request before it reached a route."""
 
@@ -126,6 +140,12 @@ ANSWERS: Final[Mapping[str, Answer]] = {
         (errors.Overloaded, 503, 1013),
         (errors.Closing, 503, 1012),
         (errors.JournalUnavailable, 503, 1011),
+        (errors.StorageFull, 503, 1013),
+        (errors.StorageBusy, 503, 1013),
+        (errors.StorageSlow, 503, 1013),
+        (errors.StorageError, 500, 1011),
+        (errors.IdempotencyMismatch, 422, 1008),
+        (errors.JournalNewer, 500, 1011),
         (errors.JournalInUse, 503, 1011),
         (errors.JournalDamaged, 500, 1011),
         (InternalError, 500, 1011),

@@ -54,6 +54,22 @@ A failure is `error` (`code`, `message`) before the socket closes: 1007 not JSON
 """
 
 
+IDEMPOTENT: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": (
+                "Makes sending the request again harmless: the same key and body are the same run, answered with the header "
+                "`Idempotent-Replay: true`. A key is kept as long as its run."
+            ),
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        }
+    ]
+}
+"""What `openapi_extra` of an operation has besides its body that takes an idempotency key."""
+
+
 def body(model: type[BaseModel], *alternatives: type[BaseModel]) -> dict[str, Any]:
     """Return the `openapi_extra` of an operation whose JSON body is a `model` or one of `alternatives`."""
     references = [{"$ref": _SCHEMAS.format(model=one.__name__)} for one in (model, *alternatives)]

@@ -1,8 +1,8 @@
 """The outermost layer, around every request and WebSocket: who may ask, what no answer may lack, what no answer may tell.
 
-One plain ASGI middleware, for each further layer costs every request. It refuses foreign hosts and web pages of other
-sites before any code of ours runs, adds the security headers to each HTTP answer, and turns an unforeseen exception into a
-problem document that says nothing of it.
+One plain ASGI middleware, for each further layer costs every request. It refuses foreign hosts, web pages of other sites, and
+what would be too much at once, before any code of ours runs, adds the security headers to each HTTP answer, and turns an
+unforeseen exception into a problem document that says nothing of it.
 """
 
 from traceback import format_exc
@@ -14,9 +14,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
+from api.buffers import INTAKE
 from api.errors import InternalError, UntrustedHost, UntrustedOrigin, problem_response
 from api.settings import is_loopback
 from runtime.errors import EngineError
+
+_ALWAYS_ANSWERED: Final = ("/livez", "/readyz", "/health")
 
 _SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -54,11 +57,12 @@ class Perimeter:
             started = True
             await send(message)
 
-        if (refusal := self._refusal(Headers(scope=scope))) is not None:
+        if (refusal := self._refusal(Headers(scope=scope)) or _overload(scope)) is not None:
             await problem_response(refusal)(scope, receive, send_protected)
             return
         try:
-            await self._app(scope, receive, send_protected)
+            with INTAKE.visit(scope["type"]):
+                await self._app(scope, receive, send_protected)
         except ClientDisconnect:
             return  # gone while it sent its body: nobody is left to answer
         except Exception:
@@ -77,6 +81,17 @@ class Perimeter:
         if all(is_loopback(_hostname(origin)) or _authority(origin) in hosts for origin in origins):
             return None
         return UntrustedOrigin(f"Web pages of {', '.join(origins)[:100]!r} may not use this server.")
+
+
+def _overload(scope: Scope) -> EngineError | None:
+    """Return why one more request or socket is refused; never one that asks how the server is."""
+    if scope["path"] in _ALWAYS_ANSWERED:
+        return None
+    try:
+        INTAKE.check_room(scope["type"])
+    except EngineError as refusal:
+        return refusal
+    return None
 
 
 def _hostname(url: str) -> str:

@@ -59,10 +59,11 @@ class RunRequest(BaseModel):
 
 
 class ExecuteRequest(BaseModel):
-    """First message of a client on `/ws/execute/{graph_id}`."""
+    """First message of a client on `/ws/execute/{graph_id}`; sent again with the same key, it follows the same run."""
 
-    model_config = _example(initial_state={"name": "Ada"})
+    model_config = _example(initial_state={"name": "Ada"}, idempotency_key="order-7731")
     initial_state: InitialState = Field(default_factory=dict)
+    idempotency_key: str | None = None
 
 
 class SignalRequest(BaseModel):
@@ -410,7 +411,10 @@ class BlameAnswer(BaseModel):
 
 
 class ToolLine(BaseModel):
-    """One version of a tool; `effect` null means undeclared; `parameters` is the JSON Schema of a node's `config`."""
+    """One version of a tool; `effect` null means undeclared; `parameters` is the JSON Schema of a node's `config`.
+
+    `isolation` is `process` for a tool whose calls run in a process of their own, and null for any other.
+    """
 
     name: str
     version: str
@@ -418,6 +422,7 @@ class ToolLine(BaseModel):
     effect: str | None
     parameters: dict[str, Any]
     is_async: bool
+    isolation: str | None
 
 
 class BrokenPluginLine(BaseModel):
@@ -439,6 +444,7 @@ class ToolsAnswer(BaseModel):
                 "effect": "pure",
                 "parameters": {"type": "object", "properties": {"message": {}}, "required": ["message"]},
                 "is_async": True,
+                "isolation": None,
             }
         ],
         count=1,
@@ -447,6 +453,14 @@ class ToolsAnswer(BaseModel):
     tools: list[ToolLine]
     count: int
     broken: list[BrokenPluginLine]
+
+
+class BufferLine(BaseModel):
+    """How full a buffer is; `bound` is null where other bounds imply it."""
+
+    name: str
+    in_use: int
+    bound: int | None
 
 
 class HealthAnswer(BaseModel):
@@ -461,8 +475,13 @@ class HealthAnswer(BaseModel):
         active=2,
         pending=0,
         finished=8,
+        deleted_runs=0,
         abandoned_attempts=0,
+        abandoned_now=0,
         rejected_results=0,
+        buffers=[{"name": "pending_runs", "in_use": 0, "bound": 100_000}],
+        blocking_tools=[],
+        loop_lag_ms=2,
     )
     status: str
     version: str
@@ -472,5 +491,25 @@ class HealthAnswer(BaseModel):
     active: int
     pending: int
     finished: int
+    deleted_runs: int
     abandoned_attempts: int
+    abandoned_now: int
     rejected_results: int
+    buffers: list[BufferLine]
+    blocking_tools: list[str]
+    loop_lag_ms: int
+
+
+class LiveAnswer(BaseModel):
+    """The server answers; nothing more is said."""
+
+    model_config = _example(status="alive")
+    status: str
+
+
+class ReadyAnswer(BaseModel):
+    """Whether the server takes new work: `status` is `ready`, or `not_ready` with the `reasons` why."""
+
+    model_config = _example(status="ready")
+    status: str
+    reasons: list[str] | None = None

@@ -1,7 +1,8 @@
 """The server process: opens the application, binds the port, serves until it is told to stop, and always ends.
 
-The order is what an operator relies on: the journal is opened, and a process that may not have it refused, before the port
-is bound. The engine closes last, when no client is connected any more.
+The order is what an operator relies on. The journal is opened, and a process that may not have it refused, before the port
+is bound. At the end the engine comes to rest first, while everybody can still read, and knows at once that this server
+takes no new work; only then are the listener and the connections closed, and the engine last.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 
 import anyio
 import uvicorn
@@ -22,10 +24,21 @@ from anyio import CancelScope
 from api.app import create_app
 from api.settings import BODY_BYTES, HTTP_GRACE_S, LAST_GRACE_S, SECOND_SIGNAL_S, ServerSettings
 from api.shutdown import Shutdown
+from runtime import Engine
 
 
 class PortUnavailable(Exception):
     """The address cannot be listened on; the message says why."""
+
+
+class MemoryExhausted(Exception):
+    """The server ended because it used almost all the memory it may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The memory that the server may use is all but used up, so it ended; its runs resume at the next start. "
+            "Look for a tool that takes too much, or give the server more with --max-memory-mb."
+        )
 
 
 def run(settings: ServerSettings, *, greet: Callable[[str], None]) -> None:
@@ -38,6 +51,7 @@ def run(settings: ServerSettings, *, greet: Callable[[str], None]) -> None:
     Raises:
         EngineError: The engine could not be opened.
         PortUnavailable: The port could not be bound.
+        MemoryExhausted: The process used almost all the memory it may, and stopped as after a signal.
     """
     # The journal's writer thread needs the interpreter for moments only, but under load it waits a whole switch interval
     # for each: 0.5 ms instead of 5 ms makes commits several times faster.
@@ -75,14 +89,21 @@ async def _serve(settings: ServerSettings, greet: Callable[[str], None]) -> None
                 except PortUnavailable as error:
                     unavailable = error  # raised below: the engine's task groups would wrap it
                 else:
+                    app.state.context.engine.on_memory_exhausted(server.run_out_of_memory)
                     server.on_started = lambda: greet(_url(listener))
-                    await server.serve(sockets=[listener])
+                    await server.serve_engine(app.state.context.engine, listener, settings.engine.close_grace_s)
             if unavailable is not None:
                 raise unavailable
+            if server.has_run_out_of_memory:
+                raise MemoryExhausted
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handling, which would end the process by the signal instead of with 0."""
+    """uvicorn's server, with another way to stop.
+
+    uvicorn would stop listening first and end the process by the signal. This one goes on serving until the engine is quiet,
+    and ends the process with 0.
+    """
 
     def __init__(
         self, config: uvicorn.Config, shutdown: Shutdown, everything: CancelScope, longest_stop_s: float
@@ -92,6 +113,25 @@ class _Server(uvicorn.Server):
         self.on_started: Callable[[], None] = lambda: None
         self._shutdown = shutdown
         self._everything = everything
+        self._engine: Engine | None = None
+        self._told_to_stop = anyio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._context = copy_context()  # AnyIO knows its event loop by it
+        self.has_run_out_of_memory = False
+
+    async def serve_engine(self, engine: Engine, listener: socket.socket, grace_s: float) -> None:
+        """Serve until a signal; then go on until the engine is quiet, or its grace is over, and stop."""
+        self._engine = engine
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._drain, engine, grace_s)
+            await self.serve(sockets=[listener])
+            tasks.cancel_scope.cancel()
+
+    async def _drain(self, engine: Engine, grace_s: float) -> None:
+        await self._told_to_stop.wait()
+        with anyio.CancelScope(deadline=engine.begin_closing() + grace_s):
+            await engine.drain()
+        self.should_exit = True
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
@@ -106,12 +146,20 @@ class _Server(uvicorn.Server):
                 signal.signal(number, signal.SIG_IGN)  # what is left to do is only to end
 
     def _stop(self) -> None:
-        if self.should_exit or not self.started:
+        if self._shutdown.has_begun or not self.started:
             self._everything.cancel()
             _leave_after(SECOND_SIGNAL_S)
-        self.should_exit = True
+        if self._engine is not None:
+            self._engine.begin_closing()
         self._shutdown.begin()
-        _leave_after(self._longest_stop_s)
+        self._told_to_stop.set()
+        _leave_after(self._longest_stop_s, os.EX_SOFTWARE if self.has_run_out_of_memory else os.EX_OK)
+
+    def run_out_of_memory(self) -> None:
+        """Stop as after a signal, and end with another code; called by a thread."""
+        self.has_run_out_of_memory = True
+        _leave_after(self._longest_stop_s + SECOND_SIGNAL_S, os.EX_SOFTWARE)  # a tool may block the event loop
+        self._loop.call_soon_threadsafe(self._stop, context=self._context)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -124,7 +172,7 @@ class _Server(uvicorn.Server):
         self.on_started()
 
 
-def _leave_after(seconds: float) -> None:
+def _leave_after(seconds: float, code: int = os.EX_OK) -> None:
     """End the process even if a tool ignores its cancellation or blocks a thread for ever.
 
     By then everything that was decided is committed, because the journal's writer never waits for tools; the runs that were
@@ -134,7 +182,7 @@ def _leave_after(seconds: float) -> None:
     def leave() -> None:
         sys.stderr.write(f"A tool did not end within {seconds:g} s; its run resumes at the next start.\n")
         sys.stderr.flush()
-        os._exit(os.EX_OK)
+        os._exit(code)
 
     last_resort = threading.Timer(seconds, leave)
     last_resort.daemon = True

@@ -21,6 +21,15 @@ GRAPH_BYTES: Final = 8 * 1_048_576
 BODY_TIMEOUT_S: Final = 30.0
 """How long a client may take to send a body or the first message of a WebSocket."""
 
+MAX_REQUESTS: Final = 10_000
+"""Requests that may be open at once, those that wait for a run included; further ones are refused."""
+
+MAX_SOCKETS: Final = 10_000
+"""WebSockets that may be open at once; further ones are refused."""
+
+MAX_BODIES_BYTES: Final = 256 * 1_048_576
+"""What may have arrived of all bodies together that are being read."""
+
 OFFLOAD_BYTES: Final = 65_536
 """Longer texts are parsed in a thread, so that no other request waits for them."""
 
@@ -29,6 +38,9 @@ HTTP_GRACE_S: Final = 5
 
 LAST_GRACE_S: Final = 5
 """How long the engine may take to close after its own grace; then the process ends without it."""
+
+LAST_WORD_S: Final = 2
+"""How long a WebSocket may take to hear why it is closed."""
 
 SECOND_SIGNAL_S: Final = 1
 """How long a server that is told to stop a second time may take."""

@@ -16,7 +16,7 @@ class Shutdown:
     def begin(self) -> None:
         """Cancel every registered wait, now and from now on. Idempotent."""
         self.has_begun = True
-        for scope in self._scopes:
+        for scope in tuple(self._scopes):
             scope.cancel()
 
     @contextmanager

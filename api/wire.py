@@ -19,9 +19,11 @@ def raw_log(records: Sequence[LogRecord]) -> list[msgspec.Raw]:
     return [msgspec.Raw(record.encoded) for record in records]
 
 
-def answer(members: Mapping[str, Any] | msgspec.Struct, status: int = 200) -> Response:
+def answer(
+    members: Mapping[str, Any] | msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return the HTTP answer with the JSON object of `members`."""
-    return Response(msgspec.json.encode(members), status, media_type="application/json")
+    return Response(msgspec.json.encode(members), status, headers, media_type="application/json")
 
 
 def message(kind: str, data: bytes) -> str:

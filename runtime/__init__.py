@@ -12,6 +12,7 @@ from runtime.run.state import Writer
 from runtime.settings import Settings
 from runtime.simulation import Simulation, SimulationScenario
 from runtime.views import (
+    AcceptedRun,
     Approval,
     EngineStatistics,
     GraphCreated,
@@ -25,6 +26,7 @@ from runtime.views import (
 )
 
 __all__ = [
+    "AcceptedRun",
     "Approval",
     "Engine",
     "EngineError",

@@ -60,6 +60,14 @@ class Compiled:
         self._bound = bound
         return bound
 
+    def bound_to(self, tools: ToolSource, pins: Mapping[str, str]) -> tuple[BoundPlan, tuple[str, ...]]:
+        """Return the plan with the tools of a run's pins, and the references of those missing now."""
+        try:
+            latest = self.bound(tools)
+        except ToolMissing:
+            return bind(self.plan, tools, pins)
+        return (latest, ()) if latest.pins == pins else bind(self.plan, tools, pins)
+
 
 class Catalog:
     """Where graphs are created, found and deleted."""
@@ -74,6 +82,11 @@ class Catalog:
         self._clock = clock
         self._compiled: dict[str, Compiled] = {}
         self._present: set[str] = set()
+
+    @property
+    def compiled_graphs(self) -> int:
+        """Graphs in memory."""
+        return len(self._compiled)
 
     async def create(self, source: Mapping[str, Any]) -> GraphCreated:
         """Judge and store a graph.
@@ -146,8 +159,8 @@ class Catalog:
 
     async def bind(self, wanted: str, pins: Mapping[str, str]) -> tuple[BoundPlan, tuple[str, ...]]:
         """Return the plan of a run's graph with the tools it is pinned to, and the references of those missing now."""
-        plan = (await self.compiled(wanted, deleted=True)).plan
-        return await _aside(len(plan.nodes), bind, plan, self._tools, pins)
+        compiled = await self.compiled(wanted, deleted=True)
+        return await _aside(len(compiled.plan.nodes), compiled.bound_to, self._tools, pins)
 
     async def bound(self, compiled: Compiled) -> BoundPlan:
         """Return a graph with the tools that it asks for now.

@@ -13,9 +13,10 @@ from typing import Any, Final
 from anyio import to_thread
 from msgspec import structs
 
+from runtime.actors.live import LiveRun, Memory
 from runtime.actors.recovery import History, read_history
 from runtime.actors.run_actor import first_row
-from runtime.actors.supervisor import LiveRun, Memory, Supervisor
+from runtime.actors.supervisor import Supervisor
 from runtime.catalog import Catalog
 from runtime.clock import Clock
 from runtime.errors import (
@@ -121,7 +122,7 @@ class RunControl:
             live = await self._supervisor.reopen(row)
         except Refused as refused:
             raise _error(refused, run_id, "") from None
-        await _committed(live, live.channel.last_seq + 1)
+        await self._supervisor.confirm(live, live.channel.last_seq + 1)
 
     async def fork(
         self, run_id: str, node: str, *, number: int, iteration: int | None, path: str, state: Mapping[str, Any] | None
@@ -140,7 +141,7 @@ class RunControl:
         fork = Fork(run_id, copied[-1].seq, path, step.node, step.iteration, update)
         live = await self._supervisor.fork(new_row, history.pins, records, fork)
         accepted = new_row if live.actor is None else live.actor.row
-        await _committed(live, len(records) + 1)
+        await self._supervisor.confirm(live, len(records) + 1)
         return accepted
 
     async def _fitting(self, history: History, path: str, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class RunControl:
             if request.refused is not None:
                 raise _error(request.refused, run_id, command.approval if isinstance(command, Answer) else "")
             if request.seq is not None:
-                await _committed(live, request.seq)
+                await self._supervisor.confirm(live, request.seq)
                 return request.has_changed
             if self._supervisor.live.get(run_id) is live and live.channel.closed:
                 raise Closing
@@ -266,12 +267,6 @@ def _taken_over(record: AnyRecord, run_id: str) -> AnyRecord:
         return structs.replace(record, run_id=run_id)
     record.run_id = run_id
     return record
-
-
-async def _committed(live: LiveRun, seq: int) -> None:
-    await live.channel.wait_beyond(seq - 1)
-    if live.channel.last_seq < seq:
-        raise Closing
 
 
 def _json(value: Any, pointer: str) -> Any:

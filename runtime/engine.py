@@ -9,25 +9,29 @@
 Works on asyncio and on trio, and needs no HTTP. Everything an engine answers is committed before it is answered.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
+import anyio
+
+from runtime.actors.live import LiveRun, Memory
 from runtime.actors.recovery import read_history
-from runtime.actors.run_actor import first_row
-from runtime.actors.supervisor import LiveRun, Memory, Supervisor
+from runtime.actors.supervisor import Supervisor
+from runtime.actors.vitals import Vitals
+from runtime.buffers import BufferUse, Gauges
 from runtime.catalog import Catalog
 from runtime.clock import Clock
 from runtime.control import RunControl
-from runtime.errors import Closing, GraphInUse, InvalidInput, Problem, UnknownRun
-from runtime.ids import new_run_id
-from runtime.inputs import check_initial_state
+from runtime.errors import Closing, GraphInUse, InvalidInput, JournalUnavailable, Problem, UnknownRun
 from runtime.journal import Entry, Journal, RunFilter, RunRow, StoredGraph
 from runtime.run.explain import Explanation
 from runtime.run.records import RunStatus, encode_json
 from runtime.run.state import Writer
 from runtime.simulation import Simulation, SimulationScenario
+from runtime.submissions import Submissions
 from runtime.views import (
+    AcceptedRun,
     Approval,
     EngineStatistics,
     GraphCreated,
@@ -54,6 +58,8 @@ class Engine:
         catalog: Catalog,
         supervisor: Supervisor,
         memory: Memory,
+        vitals: Vitals,
+        gauges: Gauges,
         tools: ToolSource,
         clock: Clock,
         last_run_number: int,
@@ -61,11 +67,12 @@ class Engine:
         self._catalog = catalog
         self._supervisor = supervisor
         self._memory = memory
+        self._vitals = vitals
+        self._gauges = gauges
         self._control = RunControl(catalog, supervisor, memory, clock)
+        self._submissions = Submissions(catalog, supervisor, memory, clock, last_run_number)
         self._tools = tools
-        self._clock = clock
-        self._last_run_number = last_run_number
-        self._closing = False
+        self._closing_since: float | None = None
 
     # --- graphs -------------------------------------------------------------------------------------------------------
 
@@ -76,7 +83,7 @@ class Engine:
             InvalidGraph: The verdict found errors; `problems` has all of them, with JSON pointers into `definition`.
             Closing: The engine is shutting down.
         """
-        self._require_open()
+        self._submissions.require_open()
         return await self._catalog.create(definition)
 
     async def graph(self, graph_id: str) -> GraphView:
@@ -111,7 +118,7 @@ class Engine:
             GraphInUse: Runs of it are unfinished.
             Closing: The engine is shutting down.
         """
-        self._require_open()
+        self._submissions.require_open()
         await self._catalog.get(graph_id)
         unfinished = sum(live.row.graph_id == graph_id for live in self._supervisor.live.values())
         if unfinished:
@@ -121,23 +128,35 @@ class Engine:
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 
-    async def submit(self, graph_id: str, initial_state: Mapping[str, Any] | None = None) -> RunSummary:
+    async def submit(
+        self, graph_id: str, initial_state: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None
+    ) -> AcceptedRun:
         """Accept a run and return as soon as that is durable; the run itself goes on by itself.
+
+        Args:
+            graph_id: The graph.
+            initial_state: A JSON object, empty by default.
+            idempotency_key: Makes submitting again harmless: the same graph and state under the same key are the same run,
+                which is then returned as it is now, with `is_replay`. A key is kept as long as its run.
 
         Raises:
             UnknownGraph: There is no such graph.
-            InvalidInput: The initial state does not fit the graph; `problems` has every reason.
+            InvalidInput: The initial state does not fit the graph; `problems` has every reason. Or the key is none.
+            IdempotencyMismatch: The key belongs to a run of another graph, or with another state.
             ToolMissing: The graph calls a tool that is not registered now.
             Overloaded: Too many runs wait already.
+            JournalUnavailable: The disk is full, locked by another program, or slow.
             Closing: The engine is shutting down.
         """
-        _, row = await self._submit(graph_id, initial_state or {})
-        return _summary(row)
+        row, is_replay = await self._submissions.submit(graph_id, initial_state or {}, idempotency_key)
+        return AcceptedRun(row.run_id, row.graph_id, row.status, row.started_at, row.completed_at, is_replay)
 
-    async def run(self, graph_id: str, initial_state: Mapping[str, Any] | None = None) -> RunView:
+    async def run(
+        self, graph_id: str, initial_state: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None
+    ) -> RunView:
         """Submit a run and wait until it has ended. Cancelling the wait does not cancel the run."""
-        live, _ = await self._submit(graph_id, initial_state or {})
-        return await self._end_of(live)
+        row, _ = await self._submissions.submit(graph_id, initial_state or {}, idempotency_key)
+        return await self.wait(row.run_id)
 
     async def wait(self, run_id: str) -> RunView:
         """Wait until a run has ended, and return its end state.
@@ -163,7 +182,10 @@ class Engine:
         if actor is None:
             return await self._folded(live)
         seq, status, state = actor.run.seq, actor.run.word, actor.encoded_state()
-        await live.channel.wait_beyond(seq - 1)
+        try:
+            await self._supervisor.confirm(live, seq)
+        except JournalUnavailable:
+            return await self._folded(live)
         return RunView(run_id, live.row.graph_id, status.value, state, seq)
 
     async def summary(self, run_id: str) -> RunSummary:
@@ -284,7 +306,7 @@ class Engine:
             Overloaded: Too many runs wait already.
             Closing: The engine is shutting down.
         """
-        self._require_open()
+        self._submissions.require_open()
         await self._control.retry(run_id)
         return await self.summary(run_id)
 
@@ -314,9 +336,8 @@ class Engine:
             Overloaded: Too many runs wait already.
             Closing: The engine is shutting down.
         """
-        self._require_open()
-        self._last_run_number += 1
-        number = self._last_run_number
+        self._submissions.require_open()
+        number = self._submissions.next_number()
         row = await self._control.fork(run_id, node, number=number, iteration=iteration, path=path, state=state)
         return _summary(row)
 
@@ -350,11 +371,14 @@ class Engine:
         live = self._supervisor.live.get(run_id)
         row = live.row if live is not None else await self._row(run_id)
         records: list[LogRecord] = []
+        cursor = after
         while limit is None or len(records) < limit:
-            batch = await self._read(row.number, records[-1].seq if records else after)
+            batch = await self._read(row.number, cursor)
             if not batch:
+                await self._require_all(row if live is None else live.row, cursor)
                 break
             records += batch
+            cursor = batch[-1].seq
         return records[:limit]
 
     async def subscribe_batches(self, run_id: str, *, after: int = 0) -> AsyncGenerator[list[LogRecord], None]:
@@ -365,19 +389,23 @@ class Engine:
 
         Raises:
             UnknownRun: There is none with this id.
+            Closing: The engine closed before the run had ended.
         """
         live = self._supervisor.live.get(run_id)
-        number = live.row.number if live is not None else (await self._row(run_id)).number
+        row = live.row if live is not None else await self._row(run_id)
         cursor = after
         while True:
             channel = None if live is None else live.channel
             batch = None if live is None or live.actor is None else live.channel.after(cursor)
             if batch is None:
-                batch = await self._read(number, cursor)
+                batch = await self._read(row.number, cursor)
             if batch:
                 cursor = batch[-1].seq
                 yield batch
             elif channel is None or channel.closed:
+                await self._require_all(row if live is None else live.row, cursor)
+                if live is not None and not RunStatus(live.row.status).is_final:
+                    raise Closing
                 return
             else:
                 await channel.wait_beyond(cursor)
@@ -399,7 +427,23 @@ class Engine:
     @property
     def is_closing(self) -> bool:
         """Whether the engine takes no new work any more."""
-        return self._closing
+        return self._submissions.is_closed
+
+    def readiness(self) -> tuple[str, ...]:
+        """Return why the engine should not be sent new work now; nothing if it should. Reads no disk and does not wait.
+
+        The words are `closing`, `storage_full`, `storage_busy`, `storage_slow`, `memory` and `too_many_abandoned_attempts`.
+        """
+        closing = ("closing",) if self.is_closing else ()
+        return closing + self._vitals.troubles()
+
+    def on_memory_exhausted(self, act: Callable[[], None]) -> None:
+        """Have `act` called when the process has used more than 90 % of the memory it may, in another thread.
+
+        Who runs the process should then close the engine and end: a new one takes the runs up.
+        """
+        if self._vitals.memory is not None:
+            self._vitals.memory.call_when_exhausted(act)
 
     async def statistics(self) -> EngineStatistics:
         """Return counts, for people and monitors."""
@@ -411,14 +455,29 @@ class Engine:
             active=supervisor.active,
             pending=supervisor.pending,
             finished=supervisor.finished,
+            deleted_runs=supervisor.deleted,
             abandoned_attempts=supervisor.abandoned_attempts,
+            abandoned_now=supervisor.abandoned_now,
             rejected_results=supervisor.rejected_results,
+            blocking_tools=self._vitals.blocking_tools,
+            loop_lag_ms=self._vitals.loop_lag_ms,
             durability=self._memory.journal.durability,
         )
 
+    async def buffers(self) -> tuple[BufferUse, ...]:
+        """Return how full the places are where work can pile up, and how full they may be. Reads no disk."""
+        return await self._gauges.read()
+
+    def begin_closing(self) -> float:
+        """Refuse new work from now on; return when that began, in seconds of the event loop's clock. Idempotent."""
+        if self._closing_since is None:
+            self._submissions.is_closed = True
+            self._closing_since = anyio.current_time()
+        return self._closing_since
+
     async def drain(self) -> None:
         """Refuse new work, let running attempts end, and start nothing further. Unfinished runs resume at the next start."""
-        self._closing = True
+        self.begin_closing()
         await self._supervisor.drain()
 
     async def simulate(
@@ -439,29 +498,10 @@ class Engine:
         """
         from runtime.simulation.simulate import simulate  # it opens engines itself, and few need it
 
-        self._require_open()
+        self._submissions.require_open()
         return await simulate(graph, scenario or {}, tools=self._tools, find_graph=self.graph)
 
     # --- inside -------------------------------------------------------------------------------------------------------
-
-    def _require_open(self) -> None:
-        if self._closing:
-            raise Closing
-
-    async def _submit(self, graph_id: str, initial_state: Mapping[str, Any]) -> tuple[LiveRun, RunRow]:
-        """Return the accepted run, and its row as it was accepted: the run may be further already, but not durably."""
-        self._require_open()
-        compiled = await self._catalog.compiled(graph_id)
-        state = check_initial_state(compiled.definition, initial_state)
-        bound = await self._catalog.bound(compiled)
-        self._require_open()
-        self._supervisor.check_room()
-        self._last_run_number += 1
-        row = first_row(self._last_run_number, new_run_id(), graph_id, self._clock.now())
-        live = self._supervisor.submit(row, bound, state)
-        accepted = row if live.actor is None else live.actor.row
-        await live.channel.wait_beyond(0)
-        return live, accepted
 
     async def _end_of(self, live: LiveRun) -> RunView:
         await live.channel.wait_closed()
@@ -474,6 +514,15 @@ class Engine:
         if row is None:
             raise UnknownRun(run_id)
         return row
+
+    async def _require_all(self, row: RunRow, seen: int) -> None:
+        """Check that there are no records behind `seen` because that was all, and not because the run was deleted.
+
+        Raises:
+            UnknownRun: It was.
+        """
+        if seen < row.last_seq:
+            await self._row(row.run_id)
 
     async def _folded(self, live: LiveRun) -> RunView:
         """Return a run that waits for an actor, from its records."""

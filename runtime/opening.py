@@ -7,23 +7,31 @@ stop in the reverse order, and the writer has committed everything that was deci
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import anyio
 from anyio import to_thread
+from structlog.typing import FilteringBoundLogger
 
+from runtime.actors.live import Memory
+from runtime.actors.memory_limit import limit_of
+from runtime.actors.processes import ToolProcesses
 from runtime.actors.run_actor import ActorServices
-from runtime.actors.supervisor import Memory, Supervisor
+from runtime.actors.supervisor import Supervisor
 from runtime.actors.timers import Timers
 from runtime.actors.tool_host import ToolHost
 from runtime.actors.tool_log import Home
+from runtime.actors.vitals import Vitals
+from runtime.buffers import Gauges
 from runtime.catalog import Catalog
 from runtime.clock import Clock, SystemClock
 from runtime.engine import Engine
 from runtime.errors import EngineError, InvalidInput
-from runtime.journal import Journal, JournalReader, JournalWriter, MemoryJournal, SqliteJournal
+from runtime.journal import Journal, JournalReader, JournalWriter, MemoryJournal, Salvage, SqliteJournal
 from runtime.log.pipeline import LogPipeline
+from runtime.retention import Retention
 from runtime.settings import Settings
 from tools.contract import ToolSource
 
@@ -54,12 +62,13 @@ async def open_engine(
         chance: Source of the jitter of retries.
 
     Raises:
-        InvalidInput: `settings.journal` names no journal.
+        InvalidInput: `settings.journal` names no journal, or one on a network file system.
+        JournalNewer: A newer version wrote the journal.
         JournalInUse: Another process owns the journal.
         JournalDamaged: The stored history contradicts itself.
         JournalUnavailable: The journal cannot be opened, or could not be written to later on.
     """
-    journal = journal if journal is not None else journal_at(settings.journal)
+    journal = journal if journal is not None else journal_at(settings)
     epoch = await to_thread.run_sync(journal.open)
     try:
         jitter = chance or random.Random()  # noqa: S311 - no secret
@@ -69,12 +78,18 @@ async def open_engine(
         journal.close()
 
 
-def journal_at(url: str) -> Journal:
-    """Return the journal, not yet open, that a URL of `Settings.journal` names."""
+def journal_at(settings: Settings) -> Journal:
+    """Return the journal, not yet open, that `Settings.journal` names."""
+    url = settings.journal
     if url == "memory:":
         return MemoryJournal()
     if url.startswith(SQLITE) and len(url) > len(SQLITE):
-        return SqliteJournal(Path(url.removeprefix(SQLITE)))
+        return SqliteJournal(
+            Path(url.removeprefix(SQLITE)),
+            check=settings.journal_check,
+            accept_data_loss=settings.accept_data_loss,
+            allow_network_filesystem=settings.allow_network_filesystem,
+        )
     raise InvalidInput(f"There is no journal {url!r}; use 'sqlite:///PATH' or 'memory:'.")
 
 
@@ -89,29 +104,43 @@ async def _run_engine(
 ) -> AsyncIterator[Engine]:
     reader, pipeline = JournalReader(journal), LogPipeline(settings)
     memory = Memory(journal, reader)
+    if isinstance(clock, SystemClock):
+        clock.on_jump = partial(pipeline.for_engine().warning, "clock_jump")
+    if isinstance(journal, SqliteJournal) and journal.salvaged is not None:
+        _tell_salvage(pipeline.for_engine(), journal.salvaged)
     failure: BaseException | None = None
     try:
-        async with _writing(journal, epoch) as writer, _hosting(settings) as (host, timers):
+        async with (
+            _writing(journal, reader, epoch, settings.commit_wait_s) as writer,
+            _hosting(settings, pipeline.for_engine()) as (host, timers),
+            _watching(settings, writer, host, pipeline.for_engine()) as vitals,
+        ):
             async with anyio.create_task_group() as actors:
                 catalog = Catalog(journal, writer, reader, tools, clock)
-                services = ActorServices(settings, clock, writer, timers, host, jitter, Home())
+                services = ActorServices(settings, clock, writer, timers, host, jitter, Home(), vitals.memory)
                 supervisor = Supervisor(actors, services, memory, pipeline, catalog.bind)
-                supervisor.enroll(await reader.call(journal.unfinished))
+                supervisor.enroll(await reader.call(journal.unfinished), was_killed=journal.was_killed)
                 engine = Engine(
                     catalog=catalog,
                     supervisor=supervisor,
                     memory=memory,
+                    vitals=vitals,
+                    gauges=Gauges(settings, supervisor, catalog, writer, reader, host, timers),
                     tools=tools,
                     clock=clock,
                     last_run_number=await reader.call(journal.last_run_number),
                 )
                 actors.start_soon(supervisor.recover)
+                retention = Retention(settings, supervisor, memory, writer, clock, pipeline.for_engine())
+                if retention.is_asked_for:
+                    actors.start_soon(retention.run)
                 try:
                     yield engine
                 except (Exception, SystemExit, KeyboardInterrupt) as error:
                     failure = error  # the caller's own: kept out of the task groups, which would wrap it
                 finally:
-                    with anyio.move_on_after(settings.close_grace_s, shield=not writer.has_failed):
+                    grace_over = engine.begin_closing() + settings.close_grace_s  # less what was drained already
+                    with anyio.CancelScope(deadline=grace_over, shield=not writer.has_failed):
                         await engine.drain()
                     actors.cancel_scope.cancel()
             supervisor.close()
@@ -122,28 +151,55 @@ async def _run_engine(
 
 
 @asynccontextmanager
-async def _writing(journal: Journal, epoch: int) -> AsyncIterator[JournalWriter]:
-    """Keep the journal's writer at work; on the way out it commits what is left."""
-    writer = JournalWriter(journal, epoch)
+async def _writing(journal: Journal, reader: JournalReader, epoch: int, slow_s: float) -> AsyncIterator[JournalWriter]:
+    """Keep the journal's writer at work, and an eye on its reader; on the way out the writer commits what is left."""
+    writer = JournalWriter(journal, epoch, slow_s)
     async with anyio.create_task_group() as permanent:
         permanent.start_soon(writer.run)
+        permanent.start_soon(reader.watch)
         try:
             yield writer
         finally:
             with anyio.CancelScope(shield=True):
                 await writer.aclose()
+            permanent.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def _hosting(settings: Settings) -> AsyncIterator[tuple[ToolHost, Timers]]:
+async def _hosting(settings: Settings, log: FilteringBoundLogger) -> AsyncIterator[tuple[ToolHost, Timers]]:
     """Keep timers and tool workers; on the way out all of them are cancelled."""
     timers = Timers()
-    async with anyio.create_task_group() as hosting:
+    async with (
+        ToolProcesses(settings.tool_processes, settings.tool_memory_mb) as processes,
+        anyio.create_task_group() as hosting,
+    ):
         hosting.start_soon(timers.run)
         try:
-            yield ToolHost(hosting, settings), timers
+            yield ToolHost(hosting, settings, processes, log), timers
         finally:
             hosting.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _watching(
+    settings: Settings, writer: JournalWriter, host: ToolHost, log: FilteringBoundLogger
+) -> AsyncIterator[Vitals]:
+    """Keep an eye on event loop and memory."""
+    limit_mb = settings.max_memory_mb
+    limit = limit_of(limit_mb) if limit_mb is not None else await to_thread.run_sync(limit_of, None)
+    vitals = Vitals(settings.block_limit_s, limit, writer, host, log)
+    async with anyio.create_task_group() as watching:
+        watching.start_soon(vitals.watch)
+        try:
+            yield vitals
+        finally:
+            watching.cancel_scope.cancel()
+
+
+def _tell_salvage(log: FilteringBoundLogger, salvage: Salvage) -> None:
+    log.warning("journal_salvaged", found=salvage.found, copy=str(salvage.folder), left_out=len(salvage.left_out))
+    for lost in salvage.left_out:
+        log.warning("journal_left_out", kind=lost.kind, id=lost.identity, number=lost.number, reason=lost.reason)
 
 
 def _first_engine_error(group: BaseExceptionGroup[BaseException]) -> EngineError | None:

@@ -58,6 +58,17 @@ class RunSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedRun(RunSummary):
+    """Answer of `submit`.
+
+    Attributes:
+        is_replay: The run was submitted before, under the same idempotency key; nothing was changed.
+    """
+
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
     """A run as far as it is committed.
 
@@ -156,6 +167,10 @@ class EngineStatistics:
         runs: Stored runs, now.
         active: Runs that hold an actor, now.
         pending: Accepted runs that wait for one, now.
+        deleted_runs: Ended runs that were deleted, as `keep_ended_s` and `keep_ended_runs` say.
+        abandoned_now: Abandoned attempts whose tools still run.
+        blocking_tools: References of the tools that blocked the event loop.
+        loop_lag_ms: By how much the event loop was late at most, in the last few seconds.
         durability: `none` for the memory journal, else `fsync`.
     """
 
@@ -164,6 +179,10 @@ class EngineStatistics:
     active: int
     pending: int
     finished: int
+    deleted_runs: int
     abandoned_attempts: int
+    abandoned_now: int
     rejected_results: int
+    blocking_tools: tuple[str, ...]
+    loop_lag_ms: int
     durability: str

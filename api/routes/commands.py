@@ -49,7 +49,7 @@ router = APIRouter(tags=["commands"])
 @router.post(
     "/api/runs/{run_id}/cancel",
     summary="Cancel a run",
-    responses=answers(CancelAnswer, "The cancellation is durable", UnknownRun, RunFinished),
+    responses=answers(CancelAnswer, "The cancellation is durable", UnknownRun, RunFinished, Overloaded),
 )
 async def cancel_run(request: Request, run_id: str) -> Response:
     """Start no further step of the run and end it as cancelled. Cancelling it again changes nothing."""
@@ -61,7 +61,7 @@ async def cancel_run(request: Request, run_id: str) -> Response:
 @router.post(
     "/api/runs/{run_id}/pause",
     summary="Pause a run",
-    responses=answers(PauseAnswer, "The pause is durable", UnknownRun, RunFinished, Closing),
+    responses=answers(PauseAnswer, "The pause is durable", UnknownRun, RunFinished, Overloaded, Closing),
 )
 async def pause_run(request: Request, run_id: str) -> Response:
     """Start nothing further in the run until it is resumed. Pausing it again changes nothing."""
@@ -80,7 +80,7 @@ async def pause_run(request: Request, run_id: str) -> Response:
 @router.post(
     "/api/runs/{run_id}/resume",
     summary="Resume a run",
-    responses=answers(ResumeAnswer, "The run is not paused", UnknownRun, RunFinished, Closing),
+    responses=answers(ResumeAnswer, "The run is not paused", UnknownRun, RunFinished, Overloaded, Closing),
 )
 async def resume_run(request: Request, run_id: str) -> Response:
     """Let a paused run go on; one that waits for missing tools looks for them again. Any other is not changed."""
@@ -100,6 +100,7 @@ async def resume_run(request: Request, run_id: str) -> Response:
         UnknownRun,
         RunFinished,
         TooManySignals,
+        Overloaded,
         Closing,
     ),
     openapi_extra=body(SignalRequest),
@@ -142,6 +143,7 @@ async def list_approvals(request: Request, run_id: str) -> Response:
         UnknownApproval,
         AlreadyAnswered,
         RunFinished,
+        Overloaded,
         Closing,
     ),
     openapi_extra=body(AnswerRequest),

@@ -15,7 +15,7 @@ from api.openapi import answers, body
 from api.schemas import CreateGraphRequest, GraphAnswer, GraphCreatedAnswer, GraphsAnswer, MessageAnswer
 from api.settings import GRAPH_BYTES
 from api.wire import answer
-from runtime.errors import GraphInUse, InvalidGraph, InvalidInput, InvalidJson, TooLarge, UnknownGraph
+from runtime.errors import Closing, GraphInUse, InvalidGraph, InvalidInput, InvalidJson, TooLarge, UnknownGraph
 from runtime.graph.definition import GraphDefinition
 
 router = APIRouter(tags=["graphs"])
@@ -32,7 +32,9 @@ class PageQuery(BaseModel):
 @router.post(
     "/api/graph/create",
     summary="Store a graph",
-    responses=answers(GraphCreatedAnswer, "The graph is stored and durable", InvalidJson, TooLarge, InvalidGraph),
+    responses=answers(
+        GraphCreatedAnswer, "The graph is stored and durable", InvalidJson, TooLarge, InvalidGraph, Closing
+    ),
     openapi_extra=body(CreateGraphRequest, GraphDefinition),
 )
 async def create_graph(request: Request) -> Response:
@@ -72,7 +74,7 @@ async def read_graph(request: Request, graph_id: str) -> Response:
 @router.delete(
     "/api/graphs/{graph_id}",
     summary="Delete a graph",
-    responses=answers(MessageAnswer, "The graph is gone", UnknownGraph, GraphInUse),
+    responses=answers(MessageAnswer, "The graph is gone", UnknownGraph, GraphInUse, Closing),
 )
 async def delete_graph(request: Request, graph_id: str) -> Response:
     """Delete a graph that no unfinished run uses; ended runs of it stay readable."""

@@ -14,26 +14,42 @@ from api.bodies import checked, read_json
 from api.context import Context, context_of
 from api.errors import WaitCut, require_id
 from api.listening import as_long_as_wanted
-from api.openapi import answers, body
+from api.openapi import IDEMPOTENT, answers, body
 from api.routes.graphs import PageQuery
 from api.schemas import EventsAnswer, RunAcceptedAnswer, RunAnswer, RunRequest, RunsAnswer, RunStateAnswer
 from api.wire import answer, raw, raw_log
 from runtime.errors import (
     Closing,
+    IdempotencyMismatch,
     InvalidInput,
     InvalidJson,
     Overloaded,
+    StorageBusy,
+    StorageFull,
+    StorageSlow,
     TooLarge,
     ToolMissing,
     UnknownGraph,
     UnknownRun,
 )
 from runtime.run.records import RunStatus
-from runtime.views import RunSummary
+from runtime.views import AcceptedRun
 
 router = APIRouter(tags=["runs"])
 
-_SUBMIT_FAILURES = (InvalidJson, TooLarge, UnknownGraph, ToolMissing, InvalidInput, Overloaded, Closing)
+_SUBMIT_FAILURES = (
+    InvalidJson,
+    TooLarge,
+    UnknownGraph,
+    ToolMissing,
+    InvalidInput,
+    IdempotencyMismatch,
+    Overloaded,
+    StorageFull,
+    StorageBusy,
+    StorageSlow,
+    Closing,
+)
 
 
 class RunsQuery(PageQuery):
@@ -55,7 +71,7 @@ class EventsQuery(BaseModel):
     "/api/graph/run",
     summary="Run a graph and wait",
     responses=answers(RunAnswer, "The run has ended, in whatever way", *_SUBMIT_FAILURES),
-    openapi_extra=body(RunRequest),
+    openapi_extra=body(RunRequest) | IDEMPOTENT,
 )
 async def run_graph(request: Request) -> Response:
     """Answer once the run has ended. It goes on if the client leaves: see `GET /api/runs`."""
@@ -72,7 +88,8 @@ async def run_graph(request: Request) -> Response:
             "execution_log": raw_log(await context.engine.log(view.run_id)),
             "status": view.status,
             "message": f"The run {_said(view.status)}{f': {view.error}' if view.error else ''}.",
-        }
+        },
+        headers=_replay(submitted),
     )
 
 
@@ -80,13 +97,14 @@ async def run_graph(request: Request) -> Response:
     "/api/graph/run-async",
     summary="Run a graph",
     responses=answers(RunAcceptedAnswer, "The run is accepted and durable", *_SUBMIT_FAILURES),
-    openapi_extra=body(RunRequest),
+    openapi_extra=body(RunRequest) | IDEMPOTENT,
 )
 async def run_graph_async(request: Request) -> Response:
     """Answer as soon as the run is accepted for good."""
     run = await _submit(request, context_of(request))
-    message = f"The run is accepted. GET /api/graph/state/{run.run_id} shows how it goes."
-    return answer({"run_id": run.run_id, "status": run.status, "message": message})
+    said = "had been accepted before" if run.is_replay else "is accepted"
+    message = f"The run {said}. GET /api/graph/state/{run.run_id} shows how it goes."
+    return answer({"run_id": run.run_id, "status": run.status, "message": message}, headers=_replay(run))
 
 
 @router.get(
@@ -133,9 +151,18 @@ async def read_events(request: Request, run_id: str, query: Annotated[EventsQuer
     return answer({"run_id": run_id, "events": raw_log(records), "last_seq": last_seq, "status": run.status})
 
 
-async def _submit(request: Request, context: Context) -> RunSummary:
+async def _submit(request: Request, context: Context) -> AcceptedRun:
     wanted = checked(RunRequest, await read_json(request))
-    return await context.engine.submit(require_id(wanted.graph_id, UnknownGraph), wanted.initial_state)
+    return await context.engine.submit(
+        require_id(wanted.graph_id, UnknownGraph),
+        wanted.initial_state,
+        idempotency_key=request.headers.get("idempotency-key"),
+    )
+
+
+def _replay(run: AcceptedRun) -> dict[str, str]:
+    """Return the headers that tell a repeated submission from the first one."""
+    return {"idempotent-replay": "true"} if run.is_replay else {}
 
 
 def _said(status: str) -> str:

@@ -31,4 +31,5 @@ def _line(tool: Tool) -> dict[str, Any]:
         "effect": tool.effect,
         "parameters": tool.parameters.model_json_schema(),
         "is_async": tool.is_async,
+        "isolation": tool.isolation,
     }

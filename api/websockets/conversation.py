@@ -1,10 +1,12 @@
-"""What both sockets do: say what went wrong, and follow a run until it ends or the client leaves.
+"""What both sockets do: say what went wrong, and follow a run until it ends, the client leaves or the server stops.
 
 Invariant: a socket only watches. Whether it is slow, silent or gone, the run does not feel it; and a client that is gone
-is noticed at once, also between two records, because somebody always listens to it.
+is noticed at once, also between two records, because somebody always listens to it. A server that stops tells each client
+the last record that it was sent: with that number it goes on elsewhere, or later.
 """
 
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from traceback import format_exc
 
 import anyio
@@ -13,15 +15,16 @@ from anyio import CancelScope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.context import context_of
-from api.errors import InternalError, answer_for
+from api.errors import InternalError, WatchCut, answer_for
+from api.settings import LAST_WORD_S
 from api.wire import message
 from runtime import Engine
 from runtime.errors import EngineError
 
 
-async def refuse(socket: WebSocket, error: EngineError) -> None:
-    """Tell `error` to an accepted socket and close it with the code that fits."""
-    data = msgspec.json.encode({"code": error.code, "message": error.message, **error.ids})
+async def refuse(socket: WebSocket, error: EngineError, **more: int) -> None:
+    """Tell `error`, and `more` about it, to an accepted socket and close it with the code that fits."""
+    data = msgspec.json.encode({"code": error.code, "message": error.message, **error.ids, **more})
     await socket.send_text(message("error", data))
     await socket.close(answer_for(error).close)
 
@@ -29,40 +32,54 @@ async def refuse(socket: WebSocket, error: EngineError) -> None:
 async def follow(socket: WebSocket, run_id: str, *, after: int = 0) -> None:
     """Send each record of a run after number `after`, then how it ended, then close; or stop when the client leaves."""
     async with anyio.create_task_group() as group:
-        group.start_soon(_tell, socket, run_id, after, group.cancel_scope)
+        group.start_soon(_tell, socket, _Followed(run_id, after), group.cancel_scope)
         await _left(socket)
         group.cancel_scope.cancel()
 
 
-async def _tell(socket: WebSocket, run_id: str, after: int, conversation: CancelScope) -> None:
+@dataclass(slots=True)
+class _Followed:
+    """A run, and the number of the last of its records that the client was sent."""
+
+    run_id: str
+    last_seq: int
+
+
+async def _tell(socket: WebSocket, followed: _Followed, conversation: CancelScope) -> None:
     """Never raises: the task group would wrap the error, and whoever listens to the client could not tell it."""
+    context = context_of(socket)
     try:
-        await _send_log(socket, context_of(socket).engine, run_id, after)
+        with CancelScope() as telling, context.shutdown.ends(telling):
+            await _send_log(socket, context.engine, followed)
+        if telling.cancelled_caught:
+            raise WatchCut(followed.run_id)
         await socket.close()
     except WebSocketDisconnect:
         pass
     except EngineError as error:
-        await _refuse_if_there(socket, error)
+        await _refuse_if_there(socket, error, last_seq=followed.last_seq)
     except Exception:
-        context_of(socket).log.error("socket_failed", path=socket.scope["path"], exception=format_exc())
-        await _refuse_if_there(socket, InternalError())
+        context.log.error("socket_failed", path=socket.scope["path"], exception=format_exc())
+        await _refuse_if_there(socket, InternalError(), last_seq=followed.last_seq)
     conversation.cancel()
 
 
-async def _send_log(socket: WebSocket, engine: Engine, run_id: str, after: int) -> None:
-    async with aclosing(engine.subscribe_batches(run_id, after=after)) as batches:
+async def _send_log(socket: WebSocket, engine: Engine, followed: _Followed) -> None:
+    async with aclosing(engine.subscribe_batches(followed.run_id, after=followed.last_seq)) as batches:
         async for batch in batches:
             for record in batch:
                 await socket.send_text(message("log", record.encoded))
+                followed.last_seq = record.seq
             await anyio.lowlevel.checkpoint()  # sending gives way only when the client is slow
-    view = await engine.state(run_id)
-    data = {"run_id": run_id, "status": view.status, "final_state": msgspec.Raw(view.state_json)}
+    view = await engine.state(followed.run_id)
+    data = {"run_id": followed.run_id, "status": view.status, "final_state": msgspec.Raw(view.state_json)}
     await socket.send_text(message("complete", msgspec.json.encode(data)))
 
 
-async def _refuse_if_there(socket: WebSocket, error: EngineError) -> None:
-    with suppress(WebSocketDisconnect, RuntimeError):  # gone, or closed already
-        await refuse(socket, error)
+async def _refuse_if_there(socket: WebSocket, error: EngineError, **more: int) -> None:
+    # A client that reads nothing is not waited for; one that is gone, or closed already, needs no telling.
+    with anyio.move_on_after(LAST_WORD_S), suppress(WebSocketDisconnect, RuntimeError):
+        await refuse(socket, error, **more)
 
 
 async def _left(socket: WebSocket) -> None:

@@ -12,7 +12,7 @@ from api.schemas import ExecuteRequest
 from api.settings import BODY_TIMEOUT_S
 from api.websockets.conversation import follow, refuse
 from api.wire import message
-from runtime.errors import EngineError, UnknownGraph
+from runtime.errors import Closing, EngineError, UnknownGraph
 
 router = APIRouter()
 
@@ -25,7 +25,7 @@ async def execute(socket: WebSocket, graph_id: str) -> None:
     try:
         await engine.graph(require_id(graph_id, UnknownGraph))  # told before the client has sent anything
         wanted = checked(ExecuteRequest, await parse_json(await _first_message(socket)))
-        run = await engine.submit(graph_id, wanted.initial_state)
+        run = await engine.submit(graph_id, wanted.initial_state, idempotency_key=wanted.idempotency_key)
         await socket.send_text(message("started", msgspec.json.encode({"run_id": run.run_id})))
     except EngineError as error:
         await refuse(socket, error)
@@ -36,10 +36,13 @@ async def execute(socket: WebSocket, graph_id: str) -> None:
 
 
 async def _first_message(socket: WebSocket) -> bytes:
-    with anyio.move_on_after(BODY_TIMEOUT_S):
+    shutdown = context_of(socket).shutdown
+    with anyio.move_on_after(BODY_TIMEOUT_S) as waiting, shutdown.ends(waiting):
         event = await socket.receive()
         if event["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(event.get("code", 1006))
         sent: bytes | None = event.get("bytes")
         return sent if sent is not None else event["text"].encode()
+    if shutdown.has_begun:
+        raise Closing
     raise BodyTimeout(f'Send {{"initial_state": {{}}}} within {BODY_TIMEOUT_S:g} seconds.')

@@ -47,7 +47,9 @@ AT_ONCE: Final = 1
 MAX_WAITING: Final = 4
 """Simulations at once, and those that may wait for their turn."""
 
-_SETTINGS: Final = Settings(journal="memory:", log_format="none", close_grace_s=0)
+_SETTINGS: Final = Settings(
+    journal="memory:", log_format="none", close_grace_s=0, block_limit_s=None, max_memory_mb=0
+)  # on virtual time nobody can tell whether the loop is late, and the process has an engine that watches its memory
 
 StoppedBy = Literal["time", "steps", "size"]
 FindGraph = Callable[[str], Awaitable[GraphView]]

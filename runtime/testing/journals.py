@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from datetime import datetime
 
 import anyio
 from anyio import from_thread
@@ -31,6 +32,11 @@ class GatedJournal:
     def durability(self) -> str:
         """That of the wrapped journal."""
         return self._inner.durability
+
+    @property
+    def was_killed(self) -> bool:
+        """That of the wrapped journal."""
+        return self._inner.was_killed
 
     def hold(self) -> None:
         """Make further commits wait."""
@@ -78,6 +84,10 @@ class GatedJournal:
         self._begun += 1
         self._begin.set()
 
+    def settle(self) -> None:
+        """Let the wrapped journal settle."""
+        self._inner.settle()
+
     def entries(self, run: int, *, after: int, limit: int) -> list[Entry]:
         """Ask the wrapped journal."""
         return self._inner.entries(run, after=after, limit=limit)
@@ -86,6 +96,10 @@ class GatedJournal:
         """Ask the wrapped journal."""
         return self._inner.run(run_id)
 
+    def run_of_key(self, key: str) -> RunRow | None:
+        """Ask the wrapped journal."""
+        return self._inner.run_of_key(key)
+
     def runs(self, wanted: RunFilter) -> list[RunRow]:
         """Ask the wrapped journal."""
         return self._inner.runs(wanted)
@@ -93,6 +107,14 @@ class GatedJournal:
     def unfinished(self) -> list[RunRow]:
         """Ask the wrapped journal."""
         return self._inner.unfinished()
+
+    def ended_runs(self, *, before: datetime | None, beyond: int | None, limit: int) -> list[RunRow]:
+        """Ask the wrapped journal."""
+        return self._inner.ended_runs(before=before, beyond=beyond, limit=limit)
+
+    def delete_runs(self, numbers: Sequence[int]) -> None:
+        """Ask the wrapped journal."""
+        self._inner.delete_runs(numbers)
 
     def last_run_number(self) -> int:
         """Ask the wrapped journal."""

@@ -30,11 +30,11 @@ def eventually(condition: Callable[[], T], *, within_s: float = DEADLINE_S) -> T
 class Server:
     """One server process and a client for it."""
 
-    def __init__(self, folder: Path, arguments: list[str]) -> None:
+    def __init__(self, folder: Path, arguments: list[str], program: tuple[str, ...] = ("-m", "api")) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._out = folder / "out.txt"
         self._err = folder / "err.txt"
-        command = [sys.executable, "-m", "api", *arguments]
+        command = [sys.executable, *program, *arguments]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
         self.client = httpx2.Client(timeout=DEADLINE_S)

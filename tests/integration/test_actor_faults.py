@@ -46,9 +46,11 @@ async def test_a_run_is_rebuilt_after_a_fault_and_goes_on(opened: Open, tools: S
         tools.gate("gate").open()
         view = await engine.wait(run.run_id)
         assert (view.status, view.state) == ("completed", {"x": 1})
+        recovering = await of(engine, run.run_id, "run_recovering")
+        assert [record["cause"] for record in recovering] == ["crash", "crash"]
+        assert "a fault of ours" in recovering[0]["detail"]
         recovered = await of(engine, run.run_id, "run_recovered")
         assert [record["cause"] for record in recovered] == ["crash", "crash"]
-        assert "a fault of ours" in recovered[0]["detail"]
         assert_whole(await followed(engine, run.run_id))
 
 
@@ -66,7 +68,8 @@ async def test_a_run_that_fails_again_and_again_is_put_aside_and_others_go_on(
         assert (view.status, (view.error or "")[:8]) == ("dead_lettered", "POISONED")
         assert (await engine.wait(good.run_id)).status == "completed"
         assert (await engine.run(graph_id)).status == "completed"
-        assert (await events(engine, bad.run_id)).count("run_recovered") == 3
+        assert (await events(engine, bad.run_id)).count("run_recovering") == 3
+        assert "a fault of ours" in (view.error or "")
         assert_whole(await followed(engine, bad.run_id))
         counts = await engine.statistics()
         assert (counts.active, counts.finished) == (0, 3)

@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from runtime import Engine
-from runtime.errors import Closing, EngineError, JournalDamaged, JournalUnavailable
+from runtime.errors import Closing, EngineError, JournalDamaged, JournalNewer
 from runtime.journal import SqliteJournal
 from runtime.testing import GatedJournal, ScriptedTools, scripted
 from tests.conftest import Open, Store
@@ -146,7 +146,7 @@ def outdate(path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
 
 
-@pytest.mark.parametrize(("spoil", "error"), [(damage, JournalDamaged), (outdate, JournalUnavailable)])
+@pytest.mark.parametrize(("spoil", "error"), [(damage, JournalDamaged), (outdate, JournalNewer)])
 def test_a_journal_that_did_not_open_is_not_in_use(
     tmp_path: Path, spoil: Callable[[Path], None], error: type[EngineError]
 ) -> None:

@@ -62,6 +62,8 @@ def test_every_endpoint_is_there(document: dict[str, Any]) -> None:
         "post /api/runs/{run_id}/signal",
         "get /api/tools",
         "get /health",
+        "get /livez",
+        "get /readyz",
     }
 
 
@@ -75,7 +77,9 @@ def test_every_operation_is_described_with_examples(document: dict[str, Any]) ->
         assert answer["example"], name
         assert "default" in operation["responses"], name
         for status, response in operation["responses"].items():
-            if status != "200":
+            if (name, status) == ("get /readyz", "503"):
+                assert response["content"]["application/json"]["example"]["reasons"]
+            elif status != "200":
                 assert response["content"]["application/problem+json"]["example"], (name, status)
         if name in WITH_BODY:
             body = operation["requestBody"]["content"]["application/json"]

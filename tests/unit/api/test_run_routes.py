@@ -221,4 +221,5 @@ def test_tools_are_listed_with_their_parameters(client: TestClient) -> None:
     by_name = {tool["name"]: tool for tool in listed["tools"]}
     assert by_name["echo"]["effect"] == "pure"
     assert by_name["echo"]["is_async"] is True
+    assert by_name["echo"]["isolation"] is None
     assert "message" in by_name["echo"]["parameters"]["properties"]

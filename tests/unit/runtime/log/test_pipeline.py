@@ -6,7 +6,7 @@ import pytest
 
 from runtime.log.channel import LogChannel
 from runtime.log.pipeline import LogPipeline
-from runtime.run.records import RunBlocked, RunDeadlinePassed, RunSubmitted, StepSkipped, encode_json
+from runtime.run.records import RunBlocked, RunDeadlinePassed, RunSubmitted, StepSkipped, ToolLog, encode_json
 from runtime.settings import LogFormat, LogLevel, Settings
 from tests.conftest import START
 
@@ -73,6 +73,20 @@ def test_text_of_a_tool_cannot_break_a_json_line_or_colour_a_terminal() -> None:
     text, _ = shown("json")
     assert text.count("\n") == len(RECORDS)
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("text", ["\x1b", "a\x9b31m", "a\rb", "a\nb", "\x00", "a\u202eb", "a\u2028b"])
+def test_text_of_a_tool_reaches_a_terminal_escaped(text: str) -> None:
+    stream = io.StringIO()
+    pipeline = LogPipeline(Settings(log_format="console"), stream)
+    line = ToolLog(
+        seq=1, timestamp=START, run_id="r", node="a", iteration=1, attempt=1, level="info", message=text, fields={"x": text}
+    )
+    pipeline.for_run(LogChannel(1)).committed([line], [encode_json(line)])
+    pipeline.for_engine().error("loud", error=text)
+    shown = stream.getvalue().split("\n")
+    assert len(shown) == 3
+    assert all(line.isprintable() for line in shown)
 
 
 @pytest.mark.parametrize("style", ["json", "console"])

@@ -1,6 +1,7 @@
 """Mocks: they look like the tools they stand for, and do what the first rule that fits says."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -205,3 +206,14 @@ def test_none_matches_everything() -> None:
     assert matches(None, "")
     assert matches("*", "a\nb")
     assert not matches("[ab]", "a")
+
+
+def test_a_mock_of_an_isolated_tool_starts_no_process() -> None:
+    class Isolated(OneTool):
+        def find(self, reference: str) -> Tool | None:
+            found = super().find(reference)
+            return found and replace(found, isolation="process", memory_mb=512, origin="module:nowhere")
+
+    mock = MockTools(Isolated(), read_scenario({}), 0, set()).find("pay")
+    assert mock is not None
+    assert (mock.isolation, mock.memory_mb) == (None, None)
