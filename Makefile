@@ -60,6 +60,24 @@ acceptance: $(READY) ## Run the tests against real server processes
 	@echo '==> pytest: acceptance tests, against real server processes'
 	@$(RUN) -m pytest -q tests/acceptance $(ARGS)
 
+KILLS ?= 20
+.PHONY: crash
+crash: $(READY) ## Kill a loaded server KILLS=20 times and check what it leaves behind; SEED in ARGS="--seed S"
+	@echo '==> tests.proof.crash: $(KILLS) kills'
+	@$(RUN) -m tests.proof.crash --kills $(KILLS) $(ARGS)
+
+CUTS ?= 200
+.PHONY: powercut
+powercut: $(READY) ## Cut the power of a simulated disk CUTS=200 times; SEED and more in ARGS="--seed S --processes 2"
+	@echo '==> tests.proof.powercut: $(CUTS) cuts'
+	@$(RUN) -m tests.proof.powercut --cuts $(CUTS) $(ARGS)
+
+SEEDS ?= 1000
+.PHONY: simulate
+simulate: $(READY) ## Simulate SEEDS=1000 worlds of engines, clients and faults; more in ARGS="--first S --processes 2"
+	@echo '==> tests.proof.simulation: $(SEEDS) seeds'
+	@$(RUN) -m tests.proof.simulation --seeds $(SEEDS) $(ARGS)
+
 .PHONY: check
 check: lint format types imports spelling ## Run every check that needs no test
 

@@ -158,6 +158,7 @@ class RunControl:
         while (live := self._supervisor.live.get(run_id)) is not None:
             request = await self._supervisor.ask(live, command)
             if request.refused is not None:
+                await self._supervisor.confirm(live, request.seq or 0)  # what it was refused for may not be durable yet
                 raise _error(request.refused, run_id, command.approval if isinstance(command, Answer) else "")
             if request.seq is not None:
                 await self._supervisor.confirm(live, request.seq)
@@ -222,6 +223,9 @@ class RunControl:
     async def _run(self, run_id: str) -> Run:
         """Return the run as its committed records tell it."""
         history = await self._history(run_id)
+        live = self._supervisor.live.get(run_id)
+        if live is not None and live.actor is None:
+            history.require_unsuspected()
         bound, _ = await self._catalog.bind(history.row.graph_id, history.pins)
         return history.fold(bound)
 

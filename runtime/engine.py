@@ -527,6 +527,8 @@ class Engine:
     async def _folded(self, live: LiveRun) -> RunView:
         """Return a run that waits for an actor, from its records."""
         history = await read_history(self._memory.reader, self._memory.journal, live.row)
+        if live.actor is None:
+            history.require_unsuspected()
         bound, _ = await self._catalog.bind(live.row.graph_id, history.pins)
         run = history.fold(bound)
         state = encode_json(run.state.newest(run.plan.index_of))

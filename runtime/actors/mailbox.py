@@ -21,7 +21,7 @@ class Request:
     """A command, and what came of it for whoever waits.
 
     Attributes:
-        seq: Number of the newest record once the command was carried out; None if nobody was there to do that.
+        seq: Number of the newest record once the command was carried out or refused; None if nobody was there to do that.
         has_changed: Whether that led to any record.
         refused: Why it was not carried out.
     """

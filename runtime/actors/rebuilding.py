@@ -65,6 +65,11 @@ class Rebuilder:
         self._log = pipeline.for_engine()
         self._suspects: list[tuple[int, LiveRun]] = []
 
+    @property
+    def has_suspects(self) -> bool:
+        """Whether a run was noted as a suspect and not rebuilt yet."""
+        return bool(self._suspects)
+
     def next_suspect(self) -> LiveRun | None:
         """Return one of the runs that were noted as suspects: that which was there least often when the process died."""
         if not self._suspects:

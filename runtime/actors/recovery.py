@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from runtime.actors.binding import BoundPlan
-from runtime.errors import JournalDamaged, UnknownRun
+from runtime.errors import JournalDamaged, Overloaded, UnknownRun
 from runtime.journal.base import Entry, Journal, RunRow, check_chain
 from runtime.journal.writer import JournalReader
 from runtime.run.apply import apply
@@ -41,6 +41,19 @@ class History:
         if not isinstance(submitted, RunSubmitted):
             raise JournalDamaged(f"The journal of run {self.row.run_id} does not begin with its submission.")
         return submitted.tools
+
+    def require_unsuspected(self) -> None:
+        """Refuse to rebuild a suspect only because somebody wants to read it: that is done when it is its turn, and counted.
+
+        Raises:
+            Overloaded: Its turn is to come.
+        """
+        if self.suspicion:
+            raise Overloaded(
+                f"Run {self.row.run_id!r} was being rebuilt when the process was killed, so it is taken up last. Ask again soon.",
+                retry_after_s=1,
+                run_id=self.row.run_id,
+            )
 
     def fold(self, bound: BoundPlan) -> Run:
         """Return the run that wrote the records."""

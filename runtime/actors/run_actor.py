@@ -195,7 +195,7 @@ class RunActor:
         try:
             has_changed = self.handle(request.message)
         except Refused as refused:
-            request.end(refused=refused)
+            request.end(self.run.seq, refused=refused)
         else:
             request.end(self.run.seq, has_changed=has_changed)
 
@@ -323,17 +323,20 @@ class RunActor:
             case EndReached():
                 self._stop(_path(record))
             case StepCancelRequested() | MapStopping():
-                self._stop(_path(record), record.node)
+                self._stop(_path(record), record.node, record.iteration)
             case Record() if record.terminal is not None and self._deadline is not None:
                 self._deadline.cancel()
 
-    def _stop(self, path: str, name: str | None = None) -> None:
-        """End what runs in a frame and inside it, but for its `finally` nodes; with a node's name, only in that node's step."""
+    def _stop(self, path: str, name: str | None = None, iteration: int | None = None) -> None:
+        """End what runs in a frame and inside it, but for its `finally` nodes; with a node's name, only in that step of it.
+
+        The decision that led here may have begun the next iteration already.
+        """
         frame = self.run.frames.get(path)
         if frame is None:
             return
         for node, step in list(frame.active.items()):
-            if name is not None and frame.plan.nodes[node].name != name:
+            if name is not None and (frame.plan.nodes[node].name, step.iteration) != (name, iteration):
                 continue
             if frame.is_final(node):
                 continue

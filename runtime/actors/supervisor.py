@@ -76,6 +76,7 @@ class Supervisor:
         self._draining = False
         self._is_looking = False
         self._cause: RecoveryCause = "restart"
+        self._suspects_wait = False
         self._rebuilder = Rebuilder(services, memory, pipeline, bind, self)
         self._quiet = anyio.Event()
 
@@ -160,13 +161,23 @@ class Supervisor:
 
     async def recover(self) -> None:
         """Give an actor to as many waiting runs as may be active, several at a time: each waits for the disk."""
+        self._suspects_wait = True
         async with anyio.create_task_group() as tasks:
             for _ in range(RECOVERIES_AT_ONCE):
                 tasks.start_soon(self._take_waiting)
+        self._suspects_wait = False
+        await self._rebuild_suspects()
+
+    async def _rebuild_suspects(self) -> None:
+        """Rebuild the suspects that there are, one at a time."""
+        if self._suspects_wait:
+            return
+        self._suspects_wait = True
         while not self._draining and (suspect := self._rebuilder.next_suspect()) is not None:
             await self._rebuilder.rebuild(suspect, self._cause, is_alone=True)
             if suspect.actor is not None:  # the next one not before this one is known to have survived
                 await suspect.channel.wait_beyond(suspect.actor.appended_seq - 1)
+        self._suspects_wait = False
 
     async def ask(self, live: LiveRun, command: Command) -> Request:
         """Hand a command to the run's actor, and wait until it has decided; the request has no answer if the run is over.
@@ -177,10 +188,7 @@ class Supervisor:
         run_id = live.row.run_id
         if live.actor is None and run_id in self._pending:
             del self._pending[run_id]
-            await self._rebuilder.rebuild(live, self._cause, starts=False, is_alone=True)
-            if self.live.get(run_id) is live:
-                self._pending[run_id] = None
-                self._pending.move_to_end(run_id, last=False)
+            self._tasks.start_soon(self._rebuild_waiting, live)  # whoever asks may lose patience
         while live.actor is None and not live.channel.closed:
             await live.ready.wait()
         if live.actor is None:
@@ -189,11 +197,21 @@ class Supervisor:
         actor = live.actor
         actor.mailbox.send(request)
         await request.wait()
-        if request.seq is None and request.refused is None:  # the run is over, or the actor; soon that is durable
+        if request.seq is None:  # the run is over, or the actor; soon that is durable
             await self.confirm(live, actor.appended_seq)
         if self._pending and self._has_place:
             self._tasks.start_soon(self._take_waiting)
         return request
+
+    async def _rebuild_waiting(self, live: LiveRun) -> None:
+        """Give a run that waits for its turn an actor already; it goes on waiting."""
+        await self._rebuilder.rebuild(live, self._cause, starts=False, is_alone=True)
+        run_id = live.row.run_id
+        if self.live.get(run_id) is live:
+            self._pending[run_id] = None
+            self._pending.move_to_end(run_id, last=False)
+            if self._has_place:
+                self._tasks.start_soon(self._take_waiting)
 
     async def confirm(self, live: LiveRun, seq: int) -> None:
         """Wait until a record of a run is durable, or it becomes clear that this takes too long.
@@ -395,6 +413,8 @@ class Supervisor:
                     await live.channel.wait_beyond(0)
                     await self._rebuilder.rebuild(live, self._cause)
             await self._rebuilder.rebuild_all(stored, self._cause)
+            if self._rebuilder.has_suspects and not self._suspects_wait:
+                self._tasks.start_soon(self._rebuild_suspects)
 
     def _enroll(self, row: RunRow) -> LiveRun:
         channel = LogChannel(self._services.settings.recent_records)

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from runtime.actors.rebuilding import Rebuilder
 from runtime.actors.recovery import MAX_RECOVERIES
+from runtime.errors import Overloaded
 from runtime.journal import Entry, MemoryJournal
 from runtime.journal.base import chain_next
 from runtime.run.outcomes import MAX_KILLED
@@ -179,3 +181,33 @@ async def test_a_run_that_was_cancelled_and_put_aside_ends_cancelled_when_it_is_
         await engine.retry(run.run_id)
         assert (await engine.wait(run.run_id)).status == "cancelled"
         assert (await events(engine, run.run_id)).count("step_started") == 1
+
+
+async def test_a_suspect_is_not_rebuilt_only_because_somebody_reads_it(
+    opened: Open, tools: ScriptedTools, journal: KilledJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [run] = await left_behind(opened, tools, journal, 1)
+    journal.begin_to_rebuild(1)
+    tools.gate("gate").open()
+    with monkeypatch.context() as patched:
+        patched.setattr(Rebuilder, "next_suspect", lambda _: None)  # its turn never comes
+        async with opened(journal=journal) as engine:
+            for read in (engine.state, engine.blame, engine.approvals):
+                with pytest.raises(Overloaded, match="taken up last"):
+                    await read(run)
+            assert [line.run_id for line in (await engine.runs()).items] == [run]
+            assert await engine.log(run)
+    async with opened(journal=journal) as engine:
+        assert (await engine.wait(run)).status == "completed"
+
+
+async def test_suspects_beyond_the_places_there_are_all_get_their_turn(
+    opened: Open, tools: ScriptedTools, journal: KilledJournal
+) -> None:
+    runs = await left_behind(opened, tools, journal, 5)
+    for number in range(1, 6):
+        journal.begin_to_rebuild(number)
+    tools.gate("gate").open()
+    async with opened(journal=journal, max_active_runs=2) as engine:
+        for run in runs:
+            assert (await engine.wait(run)).status == "completed"

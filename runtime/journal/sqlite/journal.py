@@ -129,6 +129,9 @@ class SqliteJournal:
         if report.journal_id is None:  # the watermark is there before the journal that may not be without it
             create_watermark(self._path, mark_now(journal_id, 0, bytes.fromhex(journal_id), "prepared"))
         self._writer = writer = connect_writer(self._path)
+        # What a power cut left in the log is brought home first. Behind its last whole frame the next one would share a sector
+        # with it, and a second cut may take both: SQLite pads for that, but the padding itself may be what the first cut took.
+        writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         migrate(writer, journal_id)
         self._commits, self._head = one(writer, "SELECT commits, head FROM owner")
         self._watermark = Watermark(self._path, mark_now(journal_id, self._commits, self._head, "open"))
