@@ -74,6 +74,7 @@ class Supervisor:
         self._active = 0
         self._parked = 0
         self._draining = False
+        self._closed = False
         self._is_looking = False
         self._cause: RecoveryCause = "restart"
         self._suspects_wait = False
@@ -183,10 +184,16 @@ class Supervisor:
         """Hand a command to the run's actor, and wait until it has decided; the request has no answer if the run is over.
 
         A run that waits for its turn gets an actor now, which starts nothing until it is the run's turn.
+
+        Raises:
+            JournalUnavailable: The run is over, and it takes too long until that is durable.
+            Closing: The engine is closing, and the run has no actor.
         """
         request = Request(command)
         run_id = live.row.run_id
         if live.actor is None and run_id in self._pending:
+            if self._draining:
+                raise Closing
             del self._pending[run_id]
             self._tasks.start_soon(self._rebuild_waiting, live)  # whoever asks may lose patience
         while live.actor is None and not live.channel.closed:
@@ -199,7 +206,7 @@ class Supervisor:
         await request.wait()
         if request.seq is None:  # the run is over, or the actor; soon that is durable
             await self.confirm(live, actor.appended_seq)
-        if self._pending and self._has_place:
+        if self._is_next():
             self._tasks.start_soon(self._take_waiting)
         return request
 
@@ -336,6 +343,7 @@ class Supervisor:
 
     def close(self) -> None:
         """Let go of everybody who waits for a run that this engine will not see the end of."""
+        self._closed = True
         for live in self.live.values():
             live.channel.close()
             live.ready.set()
@@ -439,7 +447,13 @@ class Supervisor:
         return actor
 
     def begin(self, live: LiveRun, actor: RunActor) -> None:
-        """Let an actor work."""
+        """Let an actor work.
+
+        Raises:
+            Closing: No actor works any more.
+        """
+        if self._closed:
+            raise Closing
         live.actor = actor
         live.ready.set()
         self.parked(live.row.run_id, is_parked=actor.run.word in PARKED)
