@@ -29,7 +29,6 @@ from runtime.errors import (
     RunFinished,
     TooManySignals,
     UnknownApproval,
-    UnknownRun,
     UnknownStep,
 )
 from runtime.graph.plan import Plan
@@ -37,6 +36,7 @@ from runtime.ids import new_run_id
 from runtime.inputs import reducer_problems
 from runtime.journal import RunRow
 from runtime.json_values import NotJson, checked_copy
+from runtime.reading import RunReader
 from runtime.run.decision import Refused
 from runtime.run.explain import Explanation, Live, explain
 from runtime.run.forks import before_step
@@ -64,7 +64,8 @@ _PLACE: Final = re.compile(r"(?P<name>.+)#[1-9][0-9]*(?:\[(?P<item>0|[1-9][0-9]*
 class RunControl:
     """Carries out commands, and answers questions, about one run each."""
 
-    def __init__(self, catalog: Catalog, supervisor: Supervisor, memory: Memory, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, supervisor: Supervisor, memory: Memory, clock: Clock, runs: RunReader) -> None:
+        self._runs = runs
         self._catalog = catalog
         self._supervisor = supervisor
         self._memory = memory
@@ -77,7 +78,7 @@ class RunControl:
         try:
             await self._command(run_id, Cancel())
         except RunFinished:
-            if (await self.row(run_id)).status != RunStatus.CANCELLED.value:
+            if (await self._runs.row(run_id)).status != RunStatus.CANCELLED.value:
                 raise
 
     async def pause(self, run_id: str) -> None:
@@ -114,7 +115,7 @@ class RunControl:
     async def retry(self, run_id: str) -> None:
         """Go on with a run that failed or was out of time."""
         live = self._supervisor.live.get(run_id)
-        row = await self.row(run_id)
+        row = await self._runs.row(run_id)
         if live is not None or run_id in self._supervisor.live:
             raise NothingToRetry(run_id, f"it is {row.status}, and only one that failed or timed out can.")
         self._supervisor.check_room()
@@ -128,7 +129,7 @@ class RunControl:
         self, run_id: str, node: str, *, number: int, iteration: int | None, path: str, state: Mapping[str, Any] | None
     ) -> RunRow:
         """Start a new run with what another one had done before a step."""
-        row = await self.row(run_id)
+        row = await self._runs.row(run_id)
         history = await read_history(self._memory.reader, self._memory.journal, row)
         begun = before_step(history.records, node, iteration, path)
         if begun is None:
@@ -165,7 +166,7 @@ class RunControl:
                 return request.has_changed
             if self._supervisor.live.get(run_id) is live and live.channel.closed:
                 raise Closing
-        raise RunFinished(run_id, (await self.row(run_id)).status)
+        raise RunFinished(run_id, (await self._runs.row(run_id)).status)
 
     async def _has_received(self, run_id: str, signal_id: str) -> bool:
         records = (await self._history(run_id)).records
@@ -230,18 +231,7 @@ class RunControl:
         return history.fold(bound)
 
     async def _history(self, run_id: str) -> History:
-        return await read_history(self._memory.reader, self._memory.journal, await self.row(run_id))
-
-    async def row(self, run_id: str) -> RunRow:
-        """Return the run's line in the index.
-
-        Raises:
-            UnknownRun: There is none.
-        """
-        row = await self._memory.reader.call(self._memory.journal.run, run_id)
-        if row is None:
-            raise UnknownRun(run_id)
-        return row
+        return await read_history(self._memory.reader, self._memory.journal, await self._runs.row(run_id))
 
 
 def plan_at(plan: Plan, path: str) -> Plan | None:

@@ -15,18 +15,18 @@ from typing import Any, Final
 
 import anyio
 
-from runtime.actors.live import LiveRun, Memory
-from runtime.actors.recovery import read_history
+from runtime.actors.live import Memory
 from runtime.actors.supervisor import Supervisor
 from runtime.actors.vitals import Vitals
 from runtime.buffers import BufferUse, Gauges
 from runtime.catalog import Catalog
 from runtime.clock import Clock
 from runtime.control import RunControl
-from runtime.errors import Closing, GraphInUse, InvalidInput, JournalUnavailable, Problem, UnknownRun
-from runtime.journal import Entry, Journal, RunFilter, RunRow, StoredGraph
+from runtime.errors import GraphInUse, InvalidInput, Problem
+from runtime.journal import Journal, RunFilter, StoredGraph
+from runtime.reading import RunReader, summary_of
 from runtime.run.explain import Explanation
-from runtime.run.records import RunStatus, encode_json
+from runtime.run.records import RunStatus
 from runtime.run.state import Writer
 from runtime.simulation import Simulation, SimulationScenario
 from runtime.submissions import Submissions
@@ -69,7 +69,8 @@ class Engine:
         self._memory = memory
         self._vitals = vitals
         self._gauges = gauges
-        self._control = RunControl(catalog, supervisor, memory, clock)
+        self._runs = RunReader(catalog, supervisor, memory)
+        self._control = RunControl(catalog, supervisor, memory, clock, self._runs)
         self._submissions = Submissions(catalog, supervisor, memory, clock, last_run_number)
         self._tools = tools
         self._closing_since: float | None = None
@@ -148,15 +149,17 @@ class Engine:
             JournalUnavailable: The disk is full, locked by another program, or slow.
             Closing: The engine is shutting down.
         """
-        row, is_replay = await self._submissions.submit(graph_id, initial_state or {}, idempotency_key)
-        return AcceptedRun(row.run_id, row.graph_id, row.status, row.started_at, row.completed_at, is_replay)
+        row, live = await self._submissions.submit(graph_id, initial_state or {}, idempotency_key)
+        return AcceptedRun(
+            row.run_id, row.graph_id, row.status, row.started_at, row.completed_at, is_replay=live is None
+        )
 
     async def run(
         self, graph_id: str, initial_state: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None
     ) -> RunView:
         """Submit a run and wait until it has ended. Cancelling the wait does not cancel the run."""
-        row, _ = await self._submissions.submit(graph_id, initial_state or {}, idempotency_key)
-        return await self.wait(row.run_id)
+        row, live = await self._submissions.submit(graph_id, initial_state or {}, idempotency_key)
+        return await (self._runs.wait(row.run_id) if live is None else self._runs.end_of(live))
 
     async def wait(self, run_id: str) -> RunView:
         """Wait until a run has ended, and return its end state.
@@ -164,10 +167,7 @@ class Engine:
         Raises:
             UnknownRun: There is none with this id.
         """
-        live = self._supervisor.live.get(run_id)
-        if live is None:
-            return _view(await self._row(run_id))
-        return await self._end_of(live)
+        return await self._runs.wait(run_id)
 
     async def state(self, run_id: str) -> RunView:
         """Return a run as far as it is committed.
@@ -175,18 +175,7 @@ class Engine:
         Raises:
             UnknownRun: There is none with this id.
         """
-        live = self._supervisor.live.get(run_id)
-        if live is None:
-            return _view(await self._row(run_id))
-        actor = live.actor
-        if actor is None:
-            return await self._folded(live)
-        seq, status, state = actor.run.seq, actor.run.word, actor.encoded_state()
-        try:
-            await self._supervisor.confirm(live, seq)
-        except JournalUnavailable:
-            return await self._folded(live)
-        return RunView(run_id, live.row.graph_id, status.value, state, seq)
+        return await self._runs.state(run_id)
 
     async def summary(self, run_id: str) -> RunSummary:
         """Return the line that a list of runs has for this one.
@@ -194,7 +183,7 @@ class Engine:
         Raises:
             UnknownRun: There is none with this id.
         """
-        return _summary(await self._row(run_id))
+        return summary_of(await self._runs.row(run_id))
 
     async def runs(
         self, *, graph_id: str | None = None, status: str | None = None, limit: int = 50, cursor: str | None = None
@@ -211,7 +200,7 @@ class Engine:
             raise InvalidInput("The list of runs cannot be filtered like that.", problems=[problem])
         wanted = RunFilter(graph_id=graph_id, status=status, before=before, limit=limit + 1)
         found = await self._memory.reader.call(self._memory.journal.runs, wanted)
-        items = tuple(_summary(row) for row in found[:limit])
+        items = tuple(summary_of(row) for row in found[:limit])
         return Page(items, str(found[limit - 1].number) if len(found) > limit else None)
 
     async def cancel(self, run_id: str) -> RunSummary:
@@ -339,7 +328,7 @@ class Engine:
         self._submissions.require_open()
         number = self._submissions.next_number()
         row = await self._control.fork(run_id, node, number=number, iteration=iteration, path=path, state=state)
-        return _summary(row)
+        return summary_of(row)
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
@@ -368,18 +357,7 @@ class Engine:
         Raises:
             UnknownRun: There is none with this id.
         """
-        live = self._supervisor.live.get(run_id)
-        row = live.row if live is not None else await self._row(run_id)
-        records: list[LogRecord] = []
-        cursor = after
-        while limit is None or len(records) < limit:
-            batch = await self._read(row.number, cursor)
-            if not batch:
-                await self._require_all(row if live is None else live.row, cursor)
-                break
-            records += batch
-            cursor = batch[-1].seq
-        return records[:limit]
+        return await self._runs.log(run_id, after, limit)
 
     async def subscribe_batches(self, run_id: str, *, after: int = 0) -> AsyncGenerator[list[LogRecord], None]:
         """Yield every record of a run behind number `after`, in order and without gaps, until the run has ended.
@@ -391,24 +369,9 @@ class Engine:
             UnknownRun: There is none with this id.
             Closing: The engine closed before the run had ended.
         """
-        live = self._supervisor.live.get(run_id)
-        row = live.row if live is not None else await self._row(run_id)
-        cursor = after
-        while True:
-            channel = None if live is None else live.channel
-            batch = None if live is None or live.actor is None else live.channel.after(cursor)
-            if batch is None:
-                batch = await self._read(row.number, cursor)
-            if batch:
-                cursor = batch[-1].seq
+        async with aclosing(self._runs.follow(run_id, after)) as batches:
+            async for batch in batches:
                 yield batch
-            elif channel is None or channel.closed:
-                await self._require_all(row if live is None else live.row, cursor)
-                if live is not None and not RunStatus(live.row.status).is_final:
-                    raise Closing
-                return
-            else:
-                await channel.wait_beyond(cursor)
 
     async def subscribe(self, run_id: str, *, after: int = 0) -> AsyncGenerator[LogRecord, None]:
         """Yield what `subscribe_batches` does, record by record."""
@@ -501,63 +464,9 @@ class Engine:
         self._submissions.require_open()
         return await simulate(graph, scenario or {}, tools=self._tools, find_graph=self.graph)
 
-    # --- inside -------------------------------------------------------------------------------------------------------
-
-    async def _end_of(self, live: LiveRun) -> RunView:
-        await live.channel.wait_closed()
-        if not RunStatus(live.row.status).is_final:
-            raise Closing
-        return _view(live.row)
-
-    async def _row(self, run_id: str) -> RunRow:
-        row = await self._memory.reader.call(self._memory.journal.run, run_id)
-        if row is None:
-            raise UnknownRun(run_id)
-        return row
-
-    async def _require_all(self, row: RunRow, seen: int) -> None:
-        """Check that there are no records behind `seen` because that was all, and not because the run was deleted.
-
-        Raises:
-            UnknownRun: It was.
-        """
-        if seen < row.last_seq:
-            await self._row(row.run_id)
-
-    async def _folded(self, live: LiveRun) -> RunView:
-        """Return a run that waits for an actor, from its records."""
-        history = await read_history(self._memory.reader, self._memory.journal, live.row)
-        if live.actor is None:
-            history.require_unsuspected()
-        bound, _ = await self._catalog.bind(live.row.graph_id, history.pins)
-        run = history.fold(bound)
-        state = encode_json(run.state.newest(run.plan.index_of))
-        return RunView(run.run_id, live.row.graph_id, run.word.value, state, run.seq)
-
-    async def _read(self, number: int, after: int) -> list[LogRecord]:
-        entries = await self._memory.reader.call(_entries, self._memory.journal, number, after)
-        return [
-            LogRecord(seq, line)
-            for entry in entries
-            for seq, line in enumerate(entry.lines, start=entry.first_seq)
-            if seq > after
-        ]
-
-
-def _entries(journal: Journal, number: int, after: int) -> list[Entry]:
-    return journal.entries(number, after=after, limit=_ENTRIES_PER_READ)
-
 
 def _graphs(journal: Journal, before: int | None, limit: int) -> list[StoredGraph]:
     return journal.graphs(before=before, limit=limit)
-
-
-def _summary(row: RunRow) -> RunSummary:
-    return RunSummary(row.run_id, row.graph_id, row.status, row.started_at, row.completed_at)
-
-
-def _view(row: RunRow) -> RunView:
-    return RunView(row.run_id, row.graph_id, row.status, row.final_state or b"{}", row.last_seq, row.error)
 
 
 def _page_start(limit: int, cursor: str | None) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import anyio
 from msgspec import structs
 
-from runtime.actors.live import Memory
+from runtime.actors.live import LiveRun, Memory
 from runtime.actors.run_actor import first_row
 from runtime.actors.supervisor import Supervisor
 from runtime.catalog import Catalog
@@ -55,15 +55,17 @@ class Submissions:
         self._last_run_number += 1
         return self._last_run_number
 
-    async def submit(self, graph_id: str, initial_state: Mapping[str, Any], key: str | None) -> tuple[RunRow, bool]:
+    async def submit(
+        self, graph_id: str, initial_state: Mapping[str, Any], key: str | None
+    ) -> tuple[RunRow, LiveRun | None]:
         """Accept a run, or find the one that was accepted under the same key; see `Engine.submit`.
 
         Returns:
-            The run's row, durable, and whether an earlier submission had made it.
+            The run's row, durable, and the run if this submission made it.
         """
         self.require_open()
         if key is None:
-            return await self._accept(graph_id, initial_state, None, None), False
+            return await self._accept(graph_id, initial_state, None, None)
         if _KEY.fullmatch(key) is None:
             detail = f"An idempotency key has 1 to 255 visible ASCII characters, got {key[:80]!r}."
             problem = Problem("/idempotency_key", detail, "invalid_value")
@@ -72,10 +74,10 @@ class Submissions:
         async with self._alone(key):
             known = await self._known(key)
             if known is None:
-                return await self._accept(graph_id, initial_state, key, request), False
+                return await self._accept(graph_id, initial_state, key, request)
         if known.request != request:
             raise IdempotencyMismatch(key, known.run_id)
-        return known, True
+        return known, None
 
     async def _known(self, key: str) -> RunRow | None:
         """Return the durable row of the run with that key."""
@@ -86,7 +88,7 @@ class Submissions:
 
     async def _accept(
         self, graph_id: str, initial_state: Mapping[str, Any], key: str | None, request: bytes | None
-    ) -> RunRow:
+    ) -> tuple[RunRow, LiveRun]:
         compiled = await self._catalog.compiled(graph_id)
         state = check_initial_state(compiled.definition, initial_state)
         bound = await self._catalog.bound(compiled)
@@ -98,7 +100,7 @@ class Submissions:
         live = self._supervisor.submit(row, bound, state)
         accepted = row if live.actor is None else live.actor.row
         await self._supervisor.confirm(live, 1)
-        return accepted
+        return accepted, live
 
     @asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:

@@ -164,7 +164,7 @@ class Journal(Protocol):
         ...
 
     def last_run_number(self) -> int:
-        """Return the highest number that a run has, 0 if there is none."""
+        """Return the highest number that a run has or had, 0 if there was none."""
         ...
 
     def add_graph(self, graph: StoredGraph) -> StoredGraph:

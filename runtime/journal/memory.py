@@ -17,6 +17,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._epoch = 0
+        self._last_deleted = 0
         self._is_open = False
         self.was_killed = False
         self._rows: dict[int, RunRow] = {}
@@ -102,6 +103,7 @@ class MemoryJournal:
 
     def delete_runs(self, numbers: Sequence[int]) -> None:
         """Forget runs."""
+        self._last_deleted = max((self._last_deleted, *numbers))
         for number in numbers:
             row = self._rows.pop(number, None)
             if row is not None:
@@ -112,8 +114,8 @@ class MemoryJournal:
                     self._keys.pop(row.key, None)
 
     def last_run_number(self) -> int:
-        """Return the highest number in use."""
-        return max(self._rows, default=0)
+        """Return the highest number that a run has or had."""
+        return max(self._last_deleted, max(self._rows, default=0))
 
     def add_graph(self, graph: StoredGraph) -> StoredGraph:
         """Store a graph, or bring it back."""

@@ -151,6 +151,21 @@ def test_the_last_run_number_is_the_highest_there_is(five: Journal) -> None:
     assert five.last_run_number() == 5
 
 
+def test_the_number_of_a_run_that_was_deleted_is_not_used_again(store: Store) -> None:
+    journal = store.journal()
+    journal.open()
+    for number in (1, 2):
+        journal.commit([replace(chained(number, 1)[0], row=row(number, "completed"))])
+    journal.delete_runs([2])
+    assert journal.last_run_number() == 2
+    journal.delete_runs([1])
+    journal.close()
+    again = store.journal()
+    again.open()
+    assert again.last_run_number() == 2
+    again.close()
+
+
 def test_an_empty_journal_has_no_runs(journal: Journal) -> None:
     assert journal.last_run_number() == 0
     assert journal.unfinished() == []

@@ -245,7 +245,7 @@ async def test_a_run_that_is_being_deleted_cannot_be_retried(tools: ScriptedTool
 async def test_who_reads_the_records_of_a_run_that_is_deleted_meanwhile_is_told_so(
     opened_virtual: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.engine._ENTRIES_PER_READ", 1)
+    monkeypatch.setattr("runtime.reading._ENTRIES_PER_READ", 1)
     async with opened_virtual(keep_ended_runs=0) as engine:
         [run_id] = await ended(engine)
         async with aclosing(engine.subscribe(run_id)) as records:
@@ -281,7 +281,7 @@ class Vanishing(MemoryJournal):
 async def test_a_run_that_vanishes_while_it_is_read_is_unknown_and_not_damaged(
     tools: ScriptedTools, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
-    monkeypatch.setattr("runtime.engine._ENTRIES_PER_READ", 1)
+    monkeypatch.setattr("runtime.reading._ENTRIES_PER_READ", 1)
     monkeypatch.setattr("runtime.actors.recovery.PAGE", 1)
     journal = Vanishing()
     async with on(journal, tools) as engine:

@@ -199,7 +199,8 @@ class SqliteJournal:
             connection.executemany("DELETE FROM journal WHERE run = ?", runs)
             entries = connection.total_changes() - before
             connection.executemany("DELETE FROM runs WHERE number = ?", runs)
-            connection.execute("UPDATE owner SET entries = entries - ?", (entries,))
+            sql = "UPDATE owner SET entries = entries - ?, last_deleted = max(last_deleted, ?)"
+            connection.execute(sql, (entries, max(numbers)))
 
     def settle(self) -> None:
         """Flush the watermark."""
@@ -259,8 +260,9 @@ class SqliteJournal:
         return [run_row(row) for row in self._read(sql, (time, 1 << 62 if beyond is None else beyond, limit))]
 
     def last_run_number(self) -> int:
-        """Return the highest number in use."""
-        return int(self._read("SELECT coalesce(max(number), 0) FROM runs")[0][0])
+        """Return the highest number that a run has or had."""
+        sql = "SELECT max(last_deleted, (SELECT coalesce(max(number), 0) FROM runs)) FROM owner"
+        return int(self._read(sql)[0][0])
 
     def graph(self, graph_id: str, *, deleted: bool = False) -> StoredGraph | None:
         """Return a graph."""

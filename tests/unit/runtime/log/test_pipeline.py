@@ -80,7 +80,15 @@ def test_text_of_a_tool_reaches_a_terminal_escaped(text: str) -> None:
     stream = io.StringIO()
     pipeline = LogPipeline(Settings(log_format="console"), stream)
     line = ToolLog(
-        seq=1, timestamp=START, run_id="r", node="a", iteration=1, attempt=1, level="info", message=text, fields={"x": text}
+        seq=1,
+        timestamp=START,
+        run_id="r",
+        node="a",
+        iteration=1,
+        attempt=1,
+        level="info",
+        message=text,
+        fields={"x": text},
     )
     pipeline.for_run(LogChannel(1)).committed([line], [encode_json(line)])
     pipeline.for_engine().error("loud", error=text)
