@@ -176,6 +176,7 @@ async def adopt_orphans(world: World) -> None:
         if not orphans:
             return
         known |= {run.run_id for run in orphans}
+        world.orphans |= {run.run_id for run in orphans}
         async with trio.open_nursery() as tasks:
             for run in orphans:
                 client = Client(world, tasks, world.programs[run.graph_id], None)

@@ -57,6 +57,7 @@ class World:
     Attributes:
         acks, cancelled, views, watched: What clients were told; `read` is logs as they were at some moment.
         struck: What befell the servers.
+        orphans: Runs that nobody saw to from their beginning, because their submission was never answered.
     """
 
     def __init__(self, seed: int) -> None:
@@ -74,6 +75,7 @@ class World:
         self.watched: list[Watched] = []
         self.read: list[Watched] = []
         self.struck: list[str] = []
+        self.orphans: set[str] = set()
         self._restart = trio.Event()
 
     def note_effect(self, tool: str, key: str, attempt: int, epoch: int) -> None:
