@@ -5,7 +5,7 @@ against these models, so that the two cannot drift apart.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -201,12 +201,13 @@ class RunAnswer(BaseModel):
 
 
 class RunAcceptedAnswer(BaseModel):
-    """A run whose acceptance is durable."""
+    """A run whose acceptance is durable. With a journal in memory nothing is, and `durability` says so."""
 
     model_config = _example(**_ACCEPTED)
     run_id: str
     status: RunStatus
     message: str
+    durability: Literal["none"] | None = None
 
 
 class RunStateAnswer(BaseModel):

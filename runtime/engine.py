@@ -388,6 +388,11 @@ class Engine:
         return self._tools
 
     @property
+    def durability(self) -> str:
+        """What is left of acknowledged work after a power cut: `fsync`, all of it; `none`, nothing outlives the process."""
+        return self._memory.journal.durability
+
+    @property
     def is_closing(self) -> bool:
         """Whether the engine takes no new work any more."""
         return self._submissions.is_closed

@@ -104,7 +104,10 @@ async def run_graph_async(request: Request) -> Response:
     run = await _submit(request, context_of(request))
     said = "had been accepted before" if run.is_replay else "is accepted"
     message = f"The run {said}. GET /api/graph/state/{run.run_id} shows how it goes."
-    return answer({"run_id": run.run_id, "status": run.status, "message": message}, headers=_replay(run))
+    members = {"run_id": run.run_id, "status": run.status, "message": message}
+    if (durability := context_of(request).engine.durability) == "none":
+        members["durability"] = durability
+    return answer(members, headers=_replay(run))
 
 
 @router.get(

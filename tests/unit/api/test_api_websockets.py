@@ -21,6 +21,18 @@ def conversation(socket: WebSocketTestSession) -> tuple[list[dict[str, Any]], in
         return messages, closed.code
 
 
+def test_execute_with_a_key_that_is_known_follows_the_same_run_from_its_first_record(
+    client: TestClient, echo_graph: str
+) -> None:
+    told = []
+    for _ in range(2):
+        with client.websocket_connect(f"{WS}/execute/{echo_graph}") as socket:
+            socket.send_json({"initial_state": {"a": 1}, "idempotency_key": "k"})
+            told.append(conversation(socket))
+    assert told[0] == told[1]
+    assert len(client.get("/api/runs").json()["runs"]) == 1
+
+
 def test_execute_starts_a_run_and_follows_it(client: TestClient, echo_graph: str) -> None:
     with client.websocket_connect(f"{WS}/execute/{echo_graph}") as socket:
         socket.send_json({"initial_state": {"a": 1}})

@@ -53,6 +53,35 @@ def test_run_async_answers_before_the_end(client: TestClient, hold_graph: str, r
     assert [record["seq"] for record in state.execution_log] == list(range(1, len(state.execution_log) + 1))
 
 
+def test_run_async_says_when_nothing_is_durable(client: TestClient, echo_graph: str) -> None:
+    answer = client.post("/api/graph/run-async", json={"graph_id": echo_graph}).json()
+    assert answer["durability"] == "none"  # the tests' journal is in memory
+
+
+@pytest.mark.parametrize("path", ["/api/graph/run", "/api/graph/run-async"])
+def test_a_request_that_is_sent_again_with_its_key_is_the_same_run(
+    client: TestClient, echo_graph: str, path: str
+) -> None:
+    body, key = {"graph_id": echo_graph, "initial_state": {"n": 1}}, {"idempotency-key": "order-1"}
+    first, again = (client.post(path, json=body, headers=key) for _ in range(2))
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json()["run_id"] == again.json()["run_id"]
+    assert "idempotent-replay" not in first.headers
+    assert again.headers["idempotent-replay"] == "true"
+    other = client.post(path, json={**body, "initial_state": {"n": 2}}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_MISMATCH")
+    assert other.json()["run_id"] == first.json()["run_id"]
+    assert len(client.get("/api/runs").json()["runs"]) == 1
+
+
+def test_what_is_no_idempotency_key_is_refused(client: TestClient, echo_graph: str) -> None:
+    headers = {"idempotency-key": "two words"}
+    response = client.post("/api/graph/run-async", json={"graph_id": echo_graph}, headers=headers)
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]] == ["/idempotency_key"]
+    assert client.get("/api/runs").json()["runs"] == []
+
+
 def test_the_state_of_a_running_run_can_be_read(client: TestClient, hold_graph: str) -> None:
     run_id = client.post("/api/graph/run-async", json={"graph_id": hold_graph, "initial_state": {"x": 1}}).json()[
         "run_id"
