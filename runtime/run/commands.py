@@ -12,7 +12,16 @@ from runtime.run.messages import Answer, Cancel, Fork, GoOn, Pause, Recover, Res
 from runtime.run.model import Frame, NodeStatus, Step
 from runtime.run.outcomes import cancel as cancel_step
 from runtime.run.outcomes import lose, restart
-from runtime.run.records import RunCancelRequested, RunForked, RunPaused, RunResumed, RunRetried, RunStarted, RunStatus
+from runtime.run.records import (
+    RunCancelRequested,
+    RunDeadlinePassed,
+    RunForked,
+    RunPaused,
+    RunResumed,
+    RunRetried,
+    RunStarted,
+    RunStatus,
+)
 from runtime.run.routing import route_success
 from runtime.run.timers import ring
 
@@ -29,10 +38,18 @@ def cancel(decision: Decision, _message: Cancel) -> None:
     """End the run. Whoever is at its `finally` nodes has ended in all but name."""
     run = decision.run
     if run.ending is None and run.finishing is None:
-        decision.turn(run).emit(RunCancelRequested())
-        decision.turn_all()
+        stop(decision, RunCancelRequested())
     if run.started_at is None:
         conclude_unstarted(decision.turn(run))
+
+
+def stop(decision: Decision, record: RunCancelRequested | RunDeadlinePassed) -> None:
+    """Let the run end. That ends a pause as well, so what its `finally` nodes could not do meanwhile is done now."""
+    was_paused = decision.run.paused
+    decision.turn(decision.run).emit(record)
+    decision.turn_all()
+    if was_paused:
+        catch_up(decision)
 
 
 def pause(decision: Decision, _message: Pause) -> None:

@@ -83,8 +83,7 @@ def _attempt_ended(decision: Decision, message: AttemptEnded) -> None:
 def _deadline_passed(decision: Decision, _message: DeadlinePassed) -> None:
     run = decision.run
     if run.ending is None and run.finishing is None:
-        decision.turn(run).emit(RunDeadlinePassed(timeout_s=run.plan.timeout_s))
-        decision.turn_all()
+        commands.stop(decision, RunDeadlinePassed(timeout_s=run.plan.timeout_s))
 
 
 def _write_log(decision: Decision, message: WriteLog) -> None:

@@ -9,8 +9,8 @@ from runtime.errors import StorageFull
 from runtime.journal import Entry, MemoryJournal
 from runtime.testing import GatedJournal, ScriptedTools, scripted
 from tests.conftest import Open, Store
-from tests.integration.flow import named, of, stored
-from tests.support.graphs import leaf
+from tests.integration.flow import named, of, stored, until
+from tests.support.graphs import graph, leaf
 
 
 class FullJournal(MemoryJournal):
@@ -90,3 +90,24 @@ async def test_a_refusal_is_told_only_once_what_it_rests_on_is_durable(opened_vi
     async with opened_virtual(journal=journal) as engine:
         assert [question.approval for question in await engine.approvals(run.run_id)] == ["a#1"]
         await engine.answer(run.run_id, "a#1", True)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "timed_out"])
+async def test_a_last_node_that_was_to_be_tried_again_during_a_pause_is_when_the_run_is_told_to_end(
+    opened_virtual: Open, tools: ScriptedTools, end: str
+) -> None:
+    """The retry had been due while nothing might start, and the end of the pause by a cancellation went unnoticed."""
+    retry = {"max_attempts": 2, "initial_s": 1, "jitter": "none"}
+    last = named("f", scripted("fail_times", times=1, update={"f": 1}, node={"retry": retry}))
+    inner = graph([named("x", scripted("ok")), last], **{"finally": ["f"]})
+    async with opened_virtual() as engine:
+        outer = [{"name": "in", "type": "graph", "graph": inner}]
+        run = await engine.submit(await stored(engine, outer, limits={"timeout_s": 60}))
+        await until(engine, run.run_id, "step_retrying")
+        await engine.pause(run.run_id)
+        await anyio.sleep(10)
+        if end == "cancelled":
+            await engine.cancel(run.run_id)
+        with anyio.fail_after(100):
+            assert (await engine.wait(run.run_id)).status == end
+        assert [call.attempt for call in tools.called("f")] == [1, 2]
