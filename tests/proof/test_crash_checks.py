@@ -283,3 +283,25 @@ def test_a_doctored_history_breaks_its_invariant(invariant: str, doctor: Callabl
 
 def test_every_invariant_has_a_history_that_breaks_it() -> None:
     assert {invariant for invariant, _ in BROKEN} == set(INVARIANTS)
+
+
+def a_dead_letter(history: History, killed: int) -> None:
+    """Let the kept run be put aside after so many rebuildings that were killed."""
+    run = history.runs[KEPT]
+    rebuilt = [{"event": "run_recovering", "seq": 0, "run_id": KEPT, "cause": "killed"} for _ in range(killed)]
+    end = {"event": "run_dead_lettered", "seq": 0, "run_id": KEPT}
+
+    def put_aside(records: list[dict[str, Any]]) -> None:
+        records[:] = [dict(record, seq=seq) for seq, record in enumerate([records[0], *rebuilt, end], start=1)]
+
+    retold(run, put_aside)
+    run.status = run.row_status = "dead_lettered"
+    run.row_last_seq = len(run.records)
+
+
+@pytest.mark.parametrize(("killed", "kills", "allowed"), [(3, 3, True), (2, 9, False), (3, 2, False), (0, 9, False)])
+def test_a_dead_letter_is_right_only_after_three_killed_rebuildings(killed: int, kills: int, allowed: bool) -> None:
+    history = good()
+    a_dead_letter(history, killed)
+    history.kills_of_recovery = kills
+    assert (not any(wrong.startswith("I5") for wrong in violations(history))) is allowed

@@ -78,6 +78,7 @@ class History:
         runs: Every run that the server lists.
         stored: Ids of the runs that the file has.
         kills: Processes that were killed.
+        kills_of_recovery: Those that may have been rebuilding a run just then.
         unfinished: Runs that had not ended when patience did.
         integrity: What SQLite says about the file; `ok` if nothing.
         verified: Exit code and output of `python -m api verify`, if there is such a command.
@@ -88,6 +89,7 @@ class History:
     watchers: list[Watcher]
     effects: list[Effect]
     kills: int
+    kills_of_recovery: int = 0
     stored: set[str] = field(default_factory=set)
     unfinished: list[str] = field(default_factory=list)
     integrity: str = "ok"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.testing.fault_points import POINTS
-from tests.proof.crash.checks import violations
+from tests.proof.crash.checks import violations, was_put_aside_by_rule
 from tests.proof.crash.client import Load, Refused, Target
 from tests.proof.crash.history import FINAL, History, read_file, read_ledger, read_runs, unfinished_runs, verify
 from tests.proof.crash.processes import Fleet, ServerFailed, ServerProcess
@@ -40,6 +40,7 @@ class Report:
     acked: int = 0
     replayed: int = 0
     unanswered: int = 0
+    put_aside: int = 0
     ended: int = 0
     records: int = 0
     effects: int = 0
@@ -50,13 +51,19 @@ class Report:
     violations: list[str] = field(default_factory=list)
 
     @property
+    def kills_of_recovery(self) -> int:
+        """Kills at points of the recovery, and those at moments by chance."""
+        return self.kills - sum(times for point, times in self.points.items() if point not in AT_START)
+
+    @property
     def line(self) -> str:
         """The series in one line."""
         slowest = max(self.restarts_s, default=0.0)
         verdict = f"{len(self.violations)} VIOLATIONS" if self.violations else "all invariants hold"
         return (
             f"{self.seed}: {self.kills} kills ({sum(self.points.values())} at {len(self.points)} points), "
-            f"{self.submitted:,} runs submitted, {self.acked:,} acked ({self.replayed:,} replays), {self.ended:,} ended, "
+            f"{self.submitted:,} runs submitted, {self.acked:,} acked ({self.replayed:,} replays), {self.ended:,} ended"
+            f"{f' ({self.put_aside} put aside)' if self.put_aside else ''}, "
             f"{self.unanswered:,} requests resent, {self.records:,} records and {self.effects:,} effects checked, "
             f"{self.watched} watchers, slowest restart {slowest:.2f} s, quiet after {self.quiet_s:.1f} s, "
             f"{self.seconds:.0f} s: {verdict}"
@@ -206,6 +213,7 @@ class Series:
             watchers=load.watchers,
             effects=read_ledger(self._ledger),
             kills=self._report.kills,
+            kills_of_recovery=self._report.kills_of_recovery,
             unfinished=unfinished,
             verified=await asyncio.to_thread(verify, self._data),
         )
@@ -220,5 +228,6 @@ class Series:
             asked.acked["submit"].is_replay for asked in history.asked.values() if "submit" in asked.acked
         )
         report.ended = sum(run.status in FINAL for run in history.runs.values())
+        report.put_aside = sum(map(was_put_aside_by_rule, history.runs.values()))
         report.records, report.effects = history.records, len(history.effects)
         report.watched = len(load.watchers)
