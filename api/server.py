@@ -94,8 +94,8 @@ async def _serve(settings: ServerSettings, greet: Callable[[str], None]) -> None
                     await server.serve_engine(app.state.context.engine, listener, settings.engine.close_grace_s)
             if unavailable is not None:
                 raise unavailable
-            if server.has_run_out_of_memory:
-                raise MemoryExhausted
+    if server.has_run_out_of_memory:
+        raise MemoryExhausted
 
 
 class _Server(uvicorn.Server):
@@ -146,14 +146,15 @@ class _Server(uvicorn.Server):
                 signal.signal(number, signal.SIG_IGN)  # what is left to do is only to end
 
     def _stop(self) -> None:
+        code = os.EX_SOFTWARE if self.has_run_out_of_memory else os.EX_OK
         if self._shutdown.has_begun or not self.started:
             self._everything.cancel()
-            _leave_after(SECOND_SIGNAL_S)
+            _leave_after(SECOND_SIGNAL_S, code, "The server was told to stop before it had started or stopped.")
         if self._engine is not None:
             self._engine.begin_closing()
         self._shutdown.begin()
         self._told_to_stop.set()
-        _leave_after(self._longest_stop_s, os.EX_SOFTWARE if self.has_run_out_of_memory else os.EX_OK)
+        _leave_after(self._longest_stop_s, code)
 
     def run_out_of_memory(self) -> None:
         """Stop as after a signal, and end with another code; called by a thread."""
@@ -172,7 +173,9 @@ class _Server(uvicorn.Server):
         self.on_started()
 
 
-def _leave_after(seconds: float, code: int = os.EX_OK) -> None:
+def _leave_after(
+    seconds: float, code: int = os.EX_OK, why: str = "A tool did not end in time; its run resumes at the next start."
+) -> None:
     """End the process even if a tool ignores its cancellation or blocks a thread for ever.
 
     By then everything that was decided is committed, because the journal's writer never waits for tools; the runs that were
@@ -180,7 +183,7 @@ def _leave_after(seconds: float, code: int = os.EX_OK) -> None:
     """
 
     def leave() -> None:
-        sys.stderr.write(f"A tool did not end within {seconds:g} s; its run resumes at the next start.\n")
+        sys.stderr.write(f"{why}\n")
         sys.stderr.flush()
         os._exit(code)
 

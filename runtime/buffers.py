@@ -4,6 +4,7 @@
 with the code. `Gauges` tells how full they are now.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -106,9 +107,9 @@ BUFFERS: Final = (
     ),
     Buffer(
         name="log_lines",
-        holds="lines that tools of one run write",
+        holds="records of one run, beyond which its tools write no lines",
         bound=MAX_RECORDS,
-        unit="lines of a run",
+        unit="records of a run",
         when_full=WhenFull.DROP,
         places=("runtime.actors.mailbox:Mailbox._messages",),
     ),
@@ -263,15 +264,19 @@ class Gauges:
             "journal_bytes": lambda: writer.backlog[1],
             "journal_readers": lambda: reader.busy,
             "compiled_graphs": lambda: catalog.compiled_graphs,
+            "simulations": _simulations,
         }
 
     async def read(self) -> tuple[BufferUse, ...]:
         """Return how full the buffers are now, those of each run included: the fullest counts."""
-        fullest = {"commands": 0, "held_calls": 0}
+        fullest = {"commands": 0, "held_calls": 0, "log_lines": 0, "signals": 0, "recent_records": 0}
         for number, live in enumerate(tuple(self._supervisor.live.values())):
+            fullest["recent_records"] = max(fullest["recent_records"], len(live.channel))
             if live.actor is not None:
                 fullest["commands"] = max(fullest["commands"], live.actor.mailbox.requests)
                 fullest["held_calls"] = max(fullest["held_calls"], live.actor.held_calls)
+                fullest["log_lines"] = max(fullest["log_lines"], live.actor.run.seq)
+                fullest["signals"] = max(fullest["signals"], len(live.actor.run.signal_ids))
             if number % _SCANNED_PER_TURN == _SCANNED_PER_TURN - 1:
                 await anyio.lowlevel.checkpoint()  # there may be very many runs
         return tuple(
@@ -283,3 +288,8 @@ class Gauges:
     def _measured(self, name: str) -> int | None:
         fill = self._fills.get(name)
         return None if fill is None else fill()
+
+
+def _simulations() -> int:
+    simulate = sys.modules.get("runtime.simulation.simulate")  # loaded by the first simulation
+    return 0 if simulate is None else int(simulate.simulations_here())

@@ -117,7 +117,9 @@ class RunControl:
         live = self._supervisor.live.get(run_id)
         row = await self._runs.row(run_id)
         if live is not None or run_id in self._supervisor.live:
-            raise NothingToRetry(run_id, f"it is {row.status}, and only one that failed or timed out can.")
+            raise NothingToRetry(
+                run_id, f"it is {row.status}, and only one that failed, timed out or was put aside can."
+            )
         self._supervisor.check_room()
         try:
             live = await self._supervisor.reopen(row)

@@ -46,7 +46,6 @@ from runtime.views import (
 from tools.contract import ToolSource
 
 MAX_LIMIT: Final = 200
-_ENTRIES_PER_READ: Final = 200
 
 
 class Engine:

@@ -114,36 +114,36 @@ async def _run_engine(
             _writing(journal, reader, epoch, settings.commit_wait_s) as writer,
             _hosting(settings, pipeline.for_engine()) as (host, timers),
             _watching(settings, writer, host, pipeline.for_engine()) as vitals,
+            anyio.create_task_group() as actors,
         ):
-            async with anyio.create_task_group() as actors:
-                catalog = Catalog(journal, writer, reader, tools, clock)
-                services = ActorServices(settings, clock, writer, timers, host, jitter, Home(), vitals.memory)
-                supervisor = Supervisor(actors, services, memory, pipeline, catalog.bind)
-                supervisor.enroll(await reader.call(journal.unfinished), was_killed=journal.was_killed)
-                engine = Engine(
-                    catalog=catalog,
-                    supervisor=supervisor,
-                    memory=memory,
-                    vitals=vitals,
-                    gauges=Gauges(settings, supervisor, catalog, writer, reader, host, timers),
-                    tools=tools,
-                    clock=clock,
-                    last_run_number=await reader.call(journal.last_run_number),
-                )
-                actors.start_soon(supervisor.recover)
-                retention = Retention(settings, supervisor, memory, writer, clock, pipeline.for_engine())
-                if retention.is_asked_for:
-                    actors.start_soon(retention.run)
-                try:
-                    yield engine
-                except (Exception, SystemExit, KeyboardInterrupt) as error:
-                    failure = error  # the caller's own: kept out of the task groups, which would wrap it
-                finally:
-                    grace_over = engine.begin_closing() + settings.close_grace_s  # less what was drained already
-                    with anyio.CancelScope(deadline=grace_over, shield=not writer.has_failed):
-                        await engine.drain()
-                    actors.cancel_scope.cancel()
-            supervisor.close()
+            catalog = Catalog(journal, writer, reader, tools, clock)
+            services = ActorServices(settings, clock, writer, timers, host, jitter, Home(), vitals.memory)
+            supervisor = Supervisor(actors, services, memory, pipeline, catalog.bind)
+            supervisor.enroll(await reader.call(journal.unfinished), was_killed=journal.was_killed)
+            engine = Engine(
+                catalog=catalog,
+                supervisor=supervisor,
+                memory=memory,
+                vitals=vitals,
+                gauges=Gauges(settings, supervisor, catalog, writer, reader, host, timers),
+                tools=tools,
+                clock=clock,
+                last_run_number=await reader.call(journal.last_run_number),
+            )
+            actors.start_soon(supervisor.recover)
+            retention = Retention(settings, supervisor, memory, writer, clock, pipeline.for_engine())
+            if retention.is_asked_for:
+                actors.start_soon(retention.run)
+            try:
+                yield engine
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                failure = error  # the caller's own: kept out of the task groups, which would wrap it
+            finally:
+                grace_over = engine.begin_closing() + settings.close_grace_s  # less what was drained already
+                with anyio.CancelScope(deadline=grace_over, shield=not writer.has_failed):
+                    await engine.drain()
+                actors.cancel_scope.cancel()
+                supervisor.close()  # before the task group is over, in which nobody could begin anything
     except BaseExceptionGroup as group:
         raise _first_engine_error(group) or group from None
     if failure is not None:

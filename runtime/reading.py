@@ -86,20 +86,28 @@ class RunReader:
         """Yield the records of a run until it has ended; see `Engine.subscribe_batches`."""
         live = self._supervisor.live.get(run_id)
         row = live.row if live is not None else await self.row(run_id)
+        live = live or self._supervisor.live.get(run_id)  # it may have been retried meanwhile
         cursor = after
         while True:
             channel = None if live is None else live.channel
+            is_over = channel is None or channel.closed  # asked before reading, which misses what follows meanwhile
             batch = None if live is None or live.actor is None else live.channel.after(cursor)
             if batch is None:
                 batch = await self._read(row.number, cursor)
             if batch:
                 cursor = batch[-1].seq
                 yield batch
-            elif channel is None or channel.closed:
+            elif channel is None or is_over:
                 await self._require_all(row if live is None else live.row, cursor)
-                if live is not None and not RunStatus(live.row.status).is_final:
+                seen = row if live is None else live.row
+                if live is not None and not RunStatus(seen.status).is_final:
                     raise Closing
-                return
+                if cursor <= seen.last_seq:
+                    return
+                row = await self.row(run_id)  # behind its end: it was retried while its records were read
+                live = self._supervisor.live.get(run_id)
+                if live is None and row.last_seq <= cursor:
+                    return
             else:
                 await channel.wait_beyond(cursor)
 

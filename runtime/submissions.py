@@ -65,26 +65,33 @@ class Submissions:
         """
         self.require_open()
         if key is None:
-            return await self._accept(graph_id, initial_state, None, None)
+            return await self._durable(await self._accept(graph_id, initial_state, None, None))
         if _KEY.fullmatch(key) is None:
             detail = f"An idempotency key has 1 to 255 visible ASCII characters, got {key[:80]!r}."
             problem = Problem("/idempotency_key", detail, "invalid_value")
             raise InvalidInput("The run cannot be submitted under that key.", problems=[problem])
         request = _digest(graph_id, initial_state)
-        async with self._alone(key):
-            known = await self._known(key)
-            if known is None:
-                return await self._accept(graph_id, initial_state, key, request)
-        if known.request != request:
-            raise IdempotencyMismatch(key, known.run_id)
-        return known, None
+        while True:
+            accepted = None
+            async with self._alone(key):  # not until it is durable: nobody queues for another one's disk
+                live = self._supervisor.keyed.get(key)
+                known = await self._stored(key) if live is None else None
+                if live is None and known is None:
+                    accepted = await self._accept(graph_id, initial_state, key, request)
+            if accepted is not None:
+                return await self._durable(accepted)
+            if live is not None:
+                await self._supervisor.confirm(live, 1)
+                known = await self._stored(key)
+            if known is not None:  # else it has ended and was deleted meanwhile
+                return _replayed(known, request), None
 
-    async def _known(self, key: str) -> RunRow | None:
-        """Return the durable row of the run with that key."""
-        live = self._supervisor.keyed.get(key)
-        if live is not None:
-            await self._supervisor.confirm(live, 1)
+    async def _stored(self, key: str) -> RunRow | None:
         return await self._memory.reader.call(self._memory.journal.run_of_key, key)
+
+    async def _durable(self, accepted: tuple[RunRow, LiveRun]) -> tuple[RunRow, LiveRun]:
+        await self._supervisor.confirm(accepted[1], 1)
+        return accepted
 
     async def _accept(
         self, graph_id: str, initial_state: Mapping[str, Any], key: str | None, request: bytes | None
@@ -98,9 +105,7 @@ class Submissions:
         if key is not None:
             row = structs.replace(row, key=key, request=request)
         live = self._supervisor.submit(row, bound, state)
-        accepted = row if live.actor is None else live.actor.row
-        await self._supervisor.confirm(live, 1)
-        return accepted, live
+        return row if live.actor is None else live.actor.row, live
 
     @asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:
@@ -113,6 +118,12 @@ class Submissions:
         finally:
             del self._in_progress[key]
             done.set()
+
+
+def _replayed(known: RunRow, request: bytes) -> RunRow:
+    if known.request != request:
+        raise IdempotencyMismatch(known.key or "", known.run_id)
+    return known
 
 
 def _digest(graph_id: str, initial_state: Mapping[str, Any]) -> bytes:

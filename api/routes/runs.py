@@ -24,6 +24,7 @@ from runtime.errors import (
     InvalidInput,
     InvalidJson,
     Overloaded,
+    Problem,
     StorageBusy,
     StorageFull,
     StorageSlow,
@@ -159,8 +160,16 @@ async def _submit(request: Request, context: Context) -> AcceptedRun:
     return await context.engine.submit(
         require_id(wanted.graph_id, UnknownGraph),
         wanted.initial_state,
-        idempotency_key=request.headers.get("idempotency-key"),
+        idempotency_key=_key(request),
     )
+
+
+def _key(request: Request) -> str | None:
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) > 1:
+        problem = Problem("/header/idempotency-key", f"One key, got {len(keys)}.", "invalid_value")
+        raise InvalidInput("A request has one idempotency key at most.", problems=[problem])
+    return keys[0] if keys else None
 
 
 def _replay(run: AcceptedRun) -> dict[str, str]:

@@ -23,10 +23,14 @@ from runtime.errors import EngineError
 
 
 async def refuse(socket: WebSocket, error: EngineError, **more: int) -> None:
-    """Tell `error`, and `more` about it, to an accepted socket and close it with the code that fits."""
+    """Tell `error`, and `more` about it, to an accepted socket and close it with the code that fits.
+
+    A client that reads nothing is not waited for; one that is gone, or closed already, needs no telling.
+    """
     data = msgspec.json.encode({"code": error.code, "message": error.message, **error.ids, **more})
-    await socket.send_text(message("error", data))
-    await socket.close(answer_for(error).close)
+    with anyio.move_on_after(LAST_WORD_S), suppress(WebSocketDisconnect, RuntimeError):
+        await socket.send_text(message("error", data))
+        await socket.close(answer_for(error).close)
 
 
 async def follow(socket: WebSocket, run_id: str, *, after: int = 0) -> None:
@@ -57,10 +61,10 @@ async def _tell(socket: WebSocket, followed: _Followed, conversation: CancelScop
     except WebSocketDisconnect:
         pass
     except EngineError as error:
-        await _refuse_if_there(socket, error, last_seq=followed.last_seq)
+        await refuse(socket, error, last_seq=followed.last_seq)
     except Exception:
         context.log.error("socket_failed", path=socket.scope["path"], exception=format_exc())
-        await _refuse_if_there(socket, InternalError(), last_seq=followed.last_seq)
+        await refuse(socket, InternalError(), last_seq=followed.last_seq)
     conversation.cancel()
 
 
@@ -74,12 +78,6 @@ async def _send_log(socket: WebSocket, engine: Engine, followed: _Followed) -> N
     view = await engine.state(followed.run_id)
     data = {"run_id": followed.run_id, "status": view.status, "final_state": msgspec.Raw(view.state_json)}
     await socket.send_text(message("complete", msgspec.json.encode(data)))
-
-
-async def _refuse_if_there(socket: WebSocket, error: EngineError, **more: int) -> None:
-    # A client that reads nothing is not waited for; one that is gone, or closed already, needs no telling.
-    with anyio.move_on_after(LAST_WORD_S), suppress(WebSocketDisconnect, RuntimeError):
-        await refuse(socket, error, **more)
 
 
 async def _left(socket: WebSocket) -> None:

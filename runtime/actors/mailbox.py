@@ -24,22 +24,32 @@ class Request:
         seq: Number of the newest record once the command was carried out or refused; None if nobody was there to do that.
         has_changed: Whether that led to any record.
         refused: Why it was not carried out.
+        fault: What the actor failed of meanwhile, a fault of the engine.
     """
 
-    __slots__ = ("_done", "has_changed", "message", "refused", "seq")
+    __slots__ = ("_done", "fault", "has_changed", "message", "refused", "seq")
 
     def __init__(self, message: Command) -> None:
         self.message = message
         self.seq: int | None = None
         self.has_changed = False
         self.refused: Refused | None = None
+        self.fault: Exception | None = None
         self._done = anyio.Event()
 
-    def end(self, seq: int | None = None, *, has_changed: bool = False, refused: Refused | None = None) -> None:
+    def end(
+        self,
+        seq: int | None = None,
+        *,
+        has_changed: bool = False,
+        refused: Refused | None = None,
+        fault: Exception | None = None,
+    ) -> None:
         """Tell whoever waits."""
         self.seq = seq
         self.has_changed = has_changed
         self.refused = refused
+        self.fault = fault
         self._done.set()
 
     async def wait(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from operator import itemgetter
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import UNSET, structs
 
@@ -29,6 +29,9 @@ from runtime.run.records import (
     RunStatus,
     encode_json,
 )
+
+RECORDS_AT_ONCE: Final = 20_000
+"""Records after which no further run is read together with others: all of them are in memory at the same time."""
 
 
 class Keeper(Protocol):
@@ -101,12 +104,18 @@ class Rebuilder:
             await self._go_on(live, history, cause, starts=starts)
 
     async def rebuild_all(self, lives: Sequence[LiveRun], cause: RecoveryCause) -> None:
-        """Do what `rebuild` does for runs whose rows are those of the journal, with one read and one commit for all."""
-        found = await self._memory.reader.call(read_histories, self._memory.journal, [live.row for live in lives])
-        announced = [(live, self._announce(live, history, cause)) for live, history in zip(lives, found, strict=True)]
-        for live, history in announced:
-            if history is not None:
-                await self._go_on(live, history, cause)
+        """Do what `rebuild` does for runs whose rows are those of the journal, with few reads and commits for all."""
+        left = list(lives)
+        while left:
+            rows = [live.row for live in left]
+            found = await self._memory.reader.call(read_histories, self._memory.journal, rows, RECORDS_AT_ONCE)
+            announced = [
+                (live, self._announce(live, history, cause)) for live, history in zip(left, found, strict=False)
+            ]
+            left = left[len(found) :]
+            for live, history in announced:
+                if history is not None:
+                    await self._go_on(live, history, cause)
 
     def _announce(
         self,
@@ -119,6 +128,8 @@ class Rebuilder:
     ) -> History | None:
         """Journal the attempt to rebuild a run before anything can fail; return None if it is not to be rebuilt now."""
         live.channel.last_seq = history.records[-1].seq
+        if history.records[-1].terminal is not None:
+            return None  # it failed at its very end
         if isinstance(last := history.records[-1].timestamp, datetime):
             self._services.clock.not_before(last)
         if history.suspicion and cause == "killed" and not is_alone:

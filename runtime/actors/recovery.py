@@ -94,18 +94,26 @@ async def read_history(reader: JournalReader, journal: Journal, row: RunRow) -> 
         UnknownRun: It was deleted meanwhile.
         JournalDamaged: They contradict each other.
     """
-    [history] = await reader.call(read_histories, journal, [row])
-    return history
+    return await reader.call(_read, journal, row)
 
 
-def read_histories(journal: Journal, rows: Sequence[RunRow]) -> list[History]:
-    """Read all entries of runs; blocks.
+def read_histories(journal: Journal, rows: Sequence[RunRow], enough: int) -> list[History]:
+    """Read all entries of the first of these runs: of one at least, and of no more once there are `enough` records; blocks.
+
+    Rows do not tell how many records a run has: they are written when its status changes.
 
     Raises:
         UnknownRun: One was deleted meanwhile.
         JournalDamaged: They contradict each other.
     """
-    return [_read(journal, row) for row in rows]
+    histories: list[History] = []
+    records = 0
+    for row in rows:
+        histories.append(_read(journal, row))
+        records += len(histories[-1].records)
+        if records >= enough:
+            break
+    return histories
 
 
 def _read(journal: Journal, row: RunRow) -> History:

@@ -165,9 +165,10 @@ class RunActor:
         return len(self._held)
 
     def resume(self, head: bytes) -> None:
-        """Go on behind the journal entry with that hash, setting the timers that the run's records ask for."""
+        """Go on behind the journal entry with that hash, setting the timers that the run's records ask for; none if it ended."""
         self._appender.resume(head)
-        self._set_timers()
+        if not self.run.status.is_final:
+            self._set_timers()
 
     def handle(self, *messages: Message) -> bool:
         """Decide on messages and append what follows, as one entry; return whether anything does.
@@ -196,6 +197,9 @@ class RunActor:
             has_changed = self.handle(request.message)
         except Refused as refused:
             request.end(self.run.seq, refused=refused)
+        except Exception as fault:
+            request.end(fault=fault)  # not asked again: that could put the run aside
+            raise
         else:
             request.end(self.run.seq, has_changed=has_changed)
 
@@ -370,7 +374,8 @@ class RunActor:
         """Return the run's row if the records changed what it says."""
         run, row, last = self.run, self.row, records[-1]
         status = run.word.value
-        if row.last_seq and row.status == status and row.started_at == run.started_at:
+        is_same = row.status == status and row.started_at == run.started_at
+        if row.last_seq and is_same and last.terminal is None:  # a retry may end at once as the run had ended before
             return None
         self.row = replace(row, status=status, started_at=run.started_at, last_seq=run.seq)
         if status in PARKED or row.status in PARKED:

@@ -33,8 +33,7 @@ from runtime.run.records import (
 
 RECOVERIES_AT_ONCE: Final = 2
 RUNS_AT_ONCE: Final = 64
-RECORDS_AT_ONCE: Final = 20_000
-"""How many tasks take up runs after a start, and how many runs and records each reads and announces together."""
+"""How many tasks take up runs after a start, and how many runs each reads and announces together at most."""
 
 LOOK_AGAIN_S: Final = 5.0
 """How often missing tools are looked for while runs wait for them."""
@@ -175,6 +174,7 @@ class Supervisor:
             return
         self._suspects_wait = True
         while not self._draining and (suspect := self._rebuilder.next_suspect()) is not None:
+            self._take_place(suspect)
             await self._rebuilder.rebuild(suspect, self._cause, is_alone=True)
             if suspect.actor is not None:  # the next one not before this one is known to have survived
                 await suspect.channel.wait_beyond(suspect.actor.appended_seq - 1)
@@ -204,6 +204,8 @@ class Supervisor:
         actor = live.actor
         actor.mailbox.send(request)
         await request.wait()
+        if request.fault is not None:
+            raise request.fault
         if request.seq is None:  # the run is over, or the actor; soon that is durable
             await self.confirm(live, actor.appended_seq)
         if self._is_next():
@@ -212,9 +214,11 @@ class Supervisor:
 
     async def _rebuild_waiting(self, live: LiveRun) -> None:
         """Give a run that waits for its turn an actor already; it goes on waiting."""
-        await self._rebuilder.rebuild(live, self._cause, starts=False, is_alone=True)
+        await self._rebuilder.rebuild(live, self._cause_of(live), starts=False)
+        if self._rebuilder.has_suspects:  # perhaps this one: who asks for it waits until it is its turn
+            self._tasks.start_soon(self._rebuild_suspects)
         run_id = live.row.run_id
-        if self.live.get(run_id) is live:
+        if live.actor is not None:  # otherwise it is a suspect, or is being put aside
             self._pending[run_id] = None
             self._pending.move_to_end(run_id, last=False)
             if self._has_place:
@@ -253,6 +257,7 @@ class Supervisor:
             live.channel.last_seq = history.records[-1].seq
             actor = self.make_actor(live, await self._bound(row.graph_id, history.pins), history)
             actor.handle(Retry())
+            live.row = actor.row  # whoever waits for the run must not take its former end for the new one
         except BaseException:
             self._forget(live)
             live.channel.close()
@@ -407,8 +412,7 @@ class Supervisor:
     async def _take_waiting(self) -> None:
         while self._is_next():
             stored: list[LiveRun] = []
-            records = 0
-            while self._is_next() and records < RECORDS_AT_ONCE and len(stored) < RUNS_AT_ONCE:
+            while self._is_next() and len(stored) < RUNS_AT_ONCE:
                 live = self.live[self._pending.popitem(last=False)[0]]
                 self._take_place(live)
                 if live.actor is not None:
@@ -416,13 +420,16 @@ class Supervisor:
                         live.actor.release()
                 elif live.row.last_seq:
                     stored.append(live)
-                    records += live.row.last_seq
                 else:  # submitted to this process, and perhaps not committed yet
                     await live.channel.wait_beyond(0)
-                    await self._rebuilder.rebuild(live, self._cause)
+                    await self._rebuilder.rebuild(live, self._cause_of(live))
             await self._rebuilder.rebuild_all(stored, self._cause)
             if self._rebuilder.has_suspects and not self._suspects_wait:
                 self._tasks.start_soon(self._rebuild_suspects)
+
+    def _cause_of(self, live: LiveRun) -> RecoveryCause:
+        """Return why a run that waits has to be rebuilt; one that was submitted to this process was killed in none."""
+        return self._cause if live.row.last_seq else "restart"
 
     def _enroll(self, row: RunRow) -> LiveRun:
         channel = LogChannel(self._services.settings.recent_records)

@@ -65,6 +65,7 @@ class JournalWriter:
         self._turn = anyio.CapacityLimiter(1)
         self._refusal: StorageFull | StorageBusy | None = None
         self._begun: float | None = None
+        self._failure: Exception | None = None
 
     @property
     def trouble(self) -> JournalUnavailable | None:
@@ -109,14 +110,30 @@ class JournalWriter:
         """Call a writing method of the journal between two commits.
 
         Raises:
-            JournalUnavailable: It cannot write now; nothing was changed.
+            JournalUnavailable: It cannot write now, and nothing was changed; or writing failed, and `run` ends as well.
         """
         if self.trouble is not None:
             raise self.trouble
-        return await self._call(function, *arguments)
+        try:
+            return await self._call(function, *arguments)
+        finally:
+            if self._failure is not None:
+                self._wake.set()
 
     async def _call(self, function: Callable[..., T], *arguments: object) -> T:
-        return await _off_loop(self._journal, self._turn, function, *arguments)
+        return await _off_loop(self._journal, self._turn, self._write, function, *arguments)
+
+    def _write(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a method of the journal, in a thread and by turns: after one that failed nothing is written any more."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return function(*arguments)
+        except (StorageFull, StorageBusy, StorageError):
+            raise  # nothing was written
+        except Exception as failure:
+            self._failure = failure
+            raise
 
     async def run(self) -> None:
         """Commit until `aclose`.
@@ -136,6 +153,8 @@ class JournalWriter:
         while True:
             await self._wait_for_work()
             self._wake = anyio.Event()
+            if self._failure is not None:
+                raise self._failure
             while self._queue:
                 batch, self._queue, self._bytes = self._queue, [], 0
                 self._room.set()
@@ -204,11 +223,12 @@ class JournalReader:
         """
         try:
             return await _off_loop(self._journal, self._limiter, function, *arguments)
-        except (StorageError, JournalDamaged):
+        except (StorageError, JournalDamaged) as error:
             now = anyio.current_time()
             if now - self._failed_at < READ_FAILURES_S:
                 self._is_failing.set()
-            self._failed_at = now
+            if isinstance(error, StorageError):
+                self._failed_at = now
             raise
 
     async def watch(self) -> None:

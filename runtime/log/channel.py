@@ -24,6 +24,9 @@ class LogChannel:
         self._changed: anyio.Event | None = None
         self._ended: anyio.Event | None = None
 
+    def __len__(self) -> int:
+        return len(self._recent)
+
     def publish(self, record: LogRecord) -> None:
         """Append the next record."""
         self.last_seq = record.seq

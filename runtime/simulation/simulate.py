@@ -233,6 +233,11 @@ def _queue_here() -> _Queue:
         return queue
 
 
+def simulations_here() -> int:
+    """Return how many simulations run or wait on this event loop."""
+    return _queue_here().length
+
+
 async def _find_inside(source: Mapping[str, Any], find_graph: FindGraph, found: Library, depth: int = 0) -> None:
     """Add to `found` the stored graphs that a definition needs, each behind those that it needs itself.
 

@@ -188,6 +188,11 @@ ALTERATIONS = {
     "the hash of the newest commit": ("UPDATE owner SET head = zeroblob(16)", "its hash differs"),
     "the id": ("UPDATE owner SET journal_id = hex(zeroblob(16))", "another journal"),
     "the owner": ("DELETE FROM owner", "the row of its owner is missing"),
+    "the type of a number of the owner": ("UPDATE owner SET commits = 'many'", "the row of its owner was altered"),
+    "the type of a number that is read late": (
+        "UPDATE owner SET last_deleted = 'x'",
+        "the row of its owner was altered",
+    ),
     "whole runs": (
         "DELETE FROM journal WHERE run = 7; DELETE FROM runs WHERE number = 7",
         "holds 78 entries, its owner's row says 80",

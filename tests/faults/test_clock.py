@@ -24,7 +24,10 @@ from tests.integration.flow import assert_whole, followed, named, of, stored, un
 from tests.support.graphs import Source, graph
 
 HOUR: Final = 3_600.0
-STOPPED_S: Final = 3.0
+TIMER_S: Final = 3.0
+"""Long enough that none expires before the process is stopped."""
+
+STOPPED_S: Final = 5.0
 
 
 class Machine:
@@ -222,19 +225,19 @@ async def note(state: dict[str, Any], path: str, context: ToolContext, hangs: bo
 
 
 def timers(ledger: Path, count: int) -> Source:
-    """Return a graph with so many waits of a second, a retry, a time limit and a question, each followed by a note."""
+    """Return a graph with so many waits, a retry, a time limit and a question, each followed by a note."""
 
     def note(name: str, **keys: Any) -> Source:
         config = {"path": str(ledger), **keys.pop("config", {})}
         return {"name": name, "tool": "note", "config": config, **keys}
 
-    waits = [waiting(f"w{number}", 1.0) for number in range(count)]
-    again = {"max_attempts": 2, "initial_s": 1.0, "jitter": "none"}
-    question = {"prompt": "?", "timeout_s": 1.0, "timeout_answer": "nobody"}
+    waits = [waiting(f"w{number}", TIMER_S) for number in range(count)]
+    again = {"max_attempts": 2, "initial_s": TIMER_S, "max_s": TIMER_S, "jitter": "none"}
+    question = {"prompt": "?", "timeout_s": TIMER_S, "timeout_answer": "nobody"}
     timed = [
         *waits,
         note("retried", retry=again, config={"fails": 1}),
-        note("limited", timeout_s=1.0, on_error="continue", retry={"max_attempts": 1}, config={"hangs": True}),
+        note("limited", timeout_s=TIMER_S, on_error="continue", retry={"max_attempts": 1}, config={"hangs": True}),
         {"name": "asked", "type": "approval", "approval": question},
     ]
     edges = [edge for one in timed for edge in (f"split > {one['name']}", f"{one['name']} > after_{one['name']}")]

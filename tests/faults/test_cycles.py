@@ -1,6 +1,6 @@
 """Engines that are opened and closed again and again while runs are submitted: nothing may be left over, nothing may hang.
 
-`WORKFLOW_CYCLES=1000` makes it that many cycles; a watchdog ends a closing that takes five seconds.
+`WORKFLOW_CYCLES=1000` makes it that many cycles; a watchdog ends a closing that takes twenty seconds.
 """
 
 import gc
@@ -28,7 +28,7 @@ WARM_UP: Final = 3
 THREADS: Final = 8
 """By how many the threads may differ that an event loop keeps for a while; a leak would be one for each cycle."""
 
-STUCK_S: Final = 5.0
+STUCK_S: Final = 20.0
 SUBMITTERS: Final = 3
 
 

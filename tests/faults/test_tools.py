@@ -147,7 +147,7 @@ async def test_f28_a_thread_that_never_returns_is_left_alone_and_its_late_result
     opened: Open, thread_released: Callable[[], None]
 ) -> None:
     async with opened() as engine:
-        keys = scripted("wait", tool="threaded", update={"late": True}, node={"timeout_s": 0.05, **ONCE})
+        keys = scripted("wait", tool="threaded", update={"late": True}, node={"timeout_s": 0.5, **ONCE})
         run = await engine.run(await stored(engine, [named("a", keys)]))
         [failed] = await of(engine, run.run_id, "step_failed")
         assert (failed["error"]["code"], failed["abandoned"]) == ("TIMEOUT", True)
@@ -192,7 +192,7 @@ async def test_f28_threads_that_never_return_do_not_become_more_than_there_may_b
     opened: Open, tools: ScriptedTools, thread_released: Callable[[], None]
 ) -> None:
     async with opened(tool_threads=1) as engine:
-        node = {"timeout_s": 0.05, **ONCE}
+        node = {"timeout_s": 0.5, **ONCE}
         held = await stored(engine, [named("a", scripted("wait", tool="threaded", node=node))])
         threads = threading.active_count()
         for number in range(4):

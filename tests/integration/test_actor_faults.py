@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 
 from runtime import open_engine
 from runtime.run import machine
-from runtime.run.messages import AttemptEnded, Message
+from runtime.run.messages import AttemptEnded, Message, Pause
 from runtime.run.model import Run
 from runtime.testing import ScriptedTools, scripted
 from tests.conftest import Open, Store, settings
@@ -101,3 +102,17 @@ async def test_a_run_that_cannot_be_rebuilt_at_a_restart_is_put_aside_and_others
     async with open_engine(settings(), tools, journal=store.journal()) as engine:
         assert (await engine.wait(good.run_id)).status == "completed"
         assert (await engine.wait(bad.run_id)).status == "dead_lettered"
+
+
+async def test_whoever_sends_a_command_that_meets_a_fault_is_told_so_and_the_run_goes_on(
+    opened: Open, tools: ScriptedTools, breaks: Break
+) -> None:
+    async with opened() as engine:
+        run = await engine.submit(await stored(engine, [named("a", scripted("wait", update={"x": 1}))]))
+        await tools.gate("gate").wait_reached()
+        breaks(run.run_id, lambda message: isinstance(message, Pause))
+        with anyio.fail_after(10), pytest.raises(RuntimeError, match="a fault of ours"):
+            await engine.pause(run.run_id)
+        tools.gate("gate").open()
+        assert (await engine.wait(run.run_id)).status == "completed"
+        assert (await events(engine, run.run_id)).count("run_recovering") == 1

@@ -389,3 +389,13 @@ async def test_a_paused_run_leaves_its_place_to_others(opened: Open) -> None:
         await engine.resume(paused.run_id)
         assert (await engine.wait(paused.run_id)).status == "completed"
         assert (await engine.statistics()).active == 0
+
+
+async def test_a_retry_that_is_refused_leaves_no_timer_behind(opened: Open) -> None:
+    async with opened() as engine:
+        run = await engine.run(await stored(engine, [named("a", scripted("ok"))]))
+        before = {buffer.name: buffer.in_use for buffer in await engine.buffers()}["timers"]
+        for _ in range(3):
+            with pytest.raises(NothingToRetry):
+                await engine.retry(run.run_id)
+        assert {buffer.name: buffer.in_use for buffer in await engine.buffers()}["timers"] <= before

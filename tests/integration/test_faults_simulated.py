@@ -111,3 +111,15 @@ async def test_a_last_node_that_was_to_be_tried_again_during_a_pause_is_when_the
         with anyio.fail_after(100):
             assert (await engine.wait(run.run_id)).status == end
         assert [call.attempt for call in tools.called("f")] == [1, 2]
+
+
+async def test_a_retry_that_fails_at_once_in_the_same_way_is_the_end_that_the_run_is_listed_with(opened: Open) -> None:
+    """Its line in the index was that of the former end, because the status was the same."""
+    inner = graph([named("x", scripted("ok"))])
+    each = {"name": "m", "type": "map", "map": {"items": [1]}, "graph": inner, "input": {"x": "lost"}}
+    async with opened() as engine:
+        first = await engine.run(await stored(engine, [each]))
+        assert first.status == "failed"
+        await engine.retry(first.run_id)
+        again = await engine.wait(first.run_id)
+        assert again.last_seq == len(await engine.log(first.run_id)) > first.last_seq

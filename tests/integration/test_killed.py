@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
+import anyio
 import pytest
 
 from runtime.actors.rebuilding import Rebuilder
 from runtime.actors.recovery import MAX_RECOVERIES
-from runtime.errors import Overloaded
+from runtime.errors import Overloaded, RunFinished
 from runtime.journal import Entry, MemoryJournal
 from runtime.journal.base import chain_next
 from runtime.run.outcomes import MAX_KILLED
 from runtime.run.records import RunRecovering, decode_record, encode_json
-from runtime.testing import ScriptedTools, scripted
+from runtime.testing import GatedJournal, ScriptedTools, scripted
 from tests.conftest import Open
 from tests.integration.flow import assert_whole, completed_steps, events, followed, named, of, stored, until
 from tests.support.graphs import Source
@@ -211,3 +212,39 @@ async def test_suspects_beyond_the_places_there_are_all_get_their_turn(
     async with opened(journal=journal, max_active_runs=2) as engine:
         for run in runs:
             assert (await engine.wait(run)).status == "completed"
+
+
+async def test_a_command_to_a_run_that_is_being_put_aside_finds_it_ended(
+    opened: Open, tools: ScriptedTools, journal: KilledJournal
+) -> None:
+    [poison] = await left_behind(opened, tools, journal, 1)
+    for _ in range(MAX_RECOVERIES):
+        journal.begin_to_rebuild(1)
+    gated = GatedJournal(journal)
+    gated.hold()
+    async with opened(journal=gated) as engine, anyio.create_task_group() as tasks:
+
+        async def cancel() -> None:
+            with pytest.raises(RunFinished, match="dead_lettered"):
+                await engine.cancel(poison)
+
+        tasks.start_soon(cancel)
+        await gated.wait_begun()
+        for _ in range(20):  # whoever takes it up again reads its records meanwhile
+            await engine.statistics()
+        gated.release()
+        assert (await engine.wait(poison)).status == "dead_lettered"
+        assert (await engine.statistics()).active == 0
+    assert journal.told[-1] == (poison, "run_dead_lettered")
+
+
+async def test_a_run_that_waited_for_its_turn_in_this_process_was_killed_in_none(
+    opened: Open, tools: ScriptedTools, journal: KilledJournal
+) -> None:
+    await left_behind(opened, tools, journal, 1)
+    async with opened(journal=journal, max_active_runs=1) as engine:
+        await tools.gate("gate").wait_reached(2)
+        run = await engine.submit(await stored(engine, WAITING))
+        tools.gate("gate").open()
+        assert (await engine.wait(run.run_id)).status == "completed"
+        assert not [event for event in await events(engine, run.run_id) if event.startswith("run_recover")]

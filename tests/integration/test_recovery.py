@@ -5,10 +5,13 @@ from anyio import to_thread
 from msgspec.structs import replace
 
 from runtime import open_engine
+from runtime.actors.recovery import read_histories
 from runtime.errors import JournalDamaged
-from runtime.journal import MemoryJournal
+from runtime.journal import Entry, MemoryJournal, RunRow
+from runtime.journal.base import chain_next, chain_start
+from runtime.run.records import RunPaused, encode_json
 from runtime.testing import ScriptedTools, scripted
-from tests.conftest import Open, Store, settings
+from tests.conftest import START, Open, Store, settings
 from tests.integration.flow import assert_whole, completed_steps, events, followed, named, of, stored, until
 from tests.support.graphs import Source, edge, leaf
 
@@ -223,3 +226,30 @@ async def test_from_every_position_of_the_journal_a_run_ends_as_if_nothing_had_h
             assert completed_steps(records) == steps, f"after entry {position}"
             assert_whole(records)
             assert (await events(engine, expected.run_id)).count("run_completed") == 1
+
+
+@pytest.mark.parametrize("enough", [1, 7, 1_000])
+async def test_runs_with_many_records_are_not_all_read_at_once(
+    opened: Open, tools: ScriptedTools, monkeypatch: pytest.MonkeyPatch, enough: int
+) -> None:
+    monkeypatch.setattr("runtime.actors.rebuilding.RECORDS_AT_ONCE", enough)
+    async with opened() as engine:
+        graph_id = await stored(engine, [named("a", scripted("wait", tool="undeclared"))])
+        runs = [(await engine.submit(graph_id)).run_id for _ in range(5)]
+        await tools.gate("gate").wait_reached(5)
+    tools.gate("gate").open()
+    async with opened() as engine:
+        assert {(await engine.wait(run_id)).status for run_id in runs} == {"completed"}
+
+
+def test_histories_are_read_until_there_are_enough_records_however_few_their_rows_tell_of() -> None:
+    journal = MemoryJournal()
+    journal.open()
+    for number in (1, 2, 3):
+        run_id, at = f"run-{number}", START
+        lines = [encode_json(RunPaused(run_id=run_id, seq=seq, timestamp=at)) for seq in (1, 2)]
+        body = b"\n".join(lines)
+        row = RunRow(number, run_id, "graph-1", "running", at, last_seq=1)
+        journal.commit([Entry(number, 1, 2, 1, body, chain_next(chain_start(run_id), body), row)])
+    rows = journal.unfinished()
+    assert [len(read_histories(journal, rows, enough)) for enough in (1, 2, 3, 5, 9)] == [1, 1, 2, 3, 3]

@@ -8,7 +8,7 @@ import pytest
 
 from runtime import Engine, open_engine
 from runtime.errors import JournalUnavailable, StorageBusy, StorageError, StorageFull, StorageSlow
-from runtime.journal import Entry, MemoryJournal
+from runtime.journal import Entry, MemoryJournal, StoredGraph
 from runtime.testing import GatedJournal, ScriptedTools, scripted
 from tests.conftest import Open, Store, settings
 from tests.integration.flow import assert_whole, completed_steps, followed, named, stored
@@ -159,3 +159,48 @@ async def test_reads_that_fail_again_and_again_end_the_engine(opened_virtual: Op
 
     with pytest.raises(JournalUnavailable, match="could not be read twice"):
         await read_twice()
+
+
+class BrokenGraphs(MemoryJournal):
+    """A journal in memory whose flush fails when a graph is written."""
+
+    is_broken = False
+    commits_after = 0
+
+    def commit(self, entries: Sequence[Entry]) -> None:
+        self.commits_after += self.is_broken
+        super().commit(entries)
+
+    def add_graph(self, graph: StoredGraph) -> StoredGraph:
+        if self.is_broken:
+            raise JournalUnavailable("the flush failed")
+        return super().add_graph(graph)
+
+    def delete_graph(self, graph_id: str) -> None:
+        if self.is_broken:
+            raise JournalUnavailable("the flush failed")
+        super().delete_graph(graph_id)
+
+
+@pytest.mark.parametrize("what", ["create", "delete"])
+async def test_a_graph_that_could_not_be_written_ends_the_engine_and_nothing_is_written_after_it(
+    opened_virtual: Open, tools: ScriptedTools, what: str
+) -> None:
+    journal = BrokenGraphs()
+
+    async def write_a_graph() -> None:
+        async with opened_virtual(journal=journal) as engine:
+            unused = await stored(engine, [named("b", scripted("ok"))])
+            await engine.submit(await stored(engine, [named("a", scripted("wait"))]))
+            await tools.gate("gate").wait_reached()
+            journal.is_broken = True
+            tools.gate("gate").open()
+            with pytest.raises(JournalUnavailable, match="the flush failed"):
+                await (
+                    stored(engine, [named("x", scripted("ok"))]) if what == "create" else engine.delete_graph(unused)
+                )
+            await anyio.sleep_forever()
+
+    with pytest.raises(JournalUnavailable, match="the flush failed"):
+        await write_a_graph()
+    assert journal.commits_after == 0

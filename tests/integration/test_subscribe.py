@@ -1,11 +1,14 @@
 """Watching runs: every record once, in order, from any place, however slow the watcher is."""
 
+import threading
 from contextlib import aclosing
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from runtime import LogRecord
+from runtime.journal import Entry, MemoryJournal
 from runtime.testing import ScriptedTools, scripted
 from tests.conftest import Open
 from tests.integration.flow import assert_whole, followed, named, stored
@@ -105,3 +108,48 @@ async def test_cancelling_the_wait_for_a_run_does_not_cancel_the_run(opened: Ope
         tools.gate("gate").open()
         [run] = (await engine.runs()).items
         assert (await engine.wait(run.run_id)).status == "completed"
+
+
+class LateReader(MemoryJournal):
+    """A journal in memory whose next reading that finds no record comes back late, when `gate` is set."""
+
+    blocks = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate: threading.Event | None = None
+        self.has_read = threading.Event()
+
+    def entries(self, run: int, *, after: int, limit: int) -> list[Entry]:
+        found = super().entries(run, after=after, limit=limit)
+        if not found and self.gate is not None:
+            gate, self.gate = self.gate, None
+            self.has_read.set()
+            gate.wait(30)
+        return found
+
+
+@pytest.mark.parametrize("store", ["memory"], indirect=True)
+async def test_what_ends_a_run_while_its_watcher_reads_the_journal_is_not_missed(
+    opened: Open, tools: ScriptedTools
+) -> None:
+    journal = LateReader()
+    async with opened(journal=journal, max_active_runs=1) as engine:
+        graph_id = await stored(engine, [named("a", scripted("wait"))])
+        await engine.submit(graph_id)
+        await tools.gate("gate").wait_reached()
+        waiting = await engine.submit(graph_id)  # it has no actor, so its records are read from the journal
+        journal.gate = gate = threading.Event()
+        got: list[LogRecord] = []
+
+        async def watch() -> None:
+            got.extend(await followed(engine, waiting.run_id))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            await anyio.to_thread.run_sync(journal.has_read.wait, 30)
+            await engine.cancel(waiting.run_id)
+            await engine.wait(waiting.run_id)
+            gate.set()
+        assert got[-1].event == "run_cancelled"
+        assert_whole(got)

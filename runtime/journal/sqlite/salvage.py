@@ -220,7 +220,8 @@ def _unfit(target: apsw.Connection, row: tuple[Any, ...], *, has_digest: bool) -
 def _drop_orphans(target: apsw.Connection, done: Salvage) -> None:
     sql = "SELECT DISTINCT run FROM journal WHERE run NOT IN (SELECT number FROM runs) ORDER BY run"
     numbers: list[Any] = [row[0] for row in target.execute(sql).fetchall()]
+    named = {other.number for other in done.left_out if other.kind == "run"}
     for number in numbers:
-        if all(number != other.number or other.kind != "run" for other in done.left_out):
+        if number not in named:
             done.left_out.append(LeftOut("run", number, None, "its row cannot be read"))
         target.execute("DELETE FROM journal WHERE run = ?", (number,))

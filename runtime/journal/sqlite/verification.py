@@ -160,7 +160,7 @@ def _examine(connection: apsw.Connection, report: JournalReport, *, has_log: boo
     _guarded(report, "graphs", lambda: _examine_graphs(connection, report))
     _guarded(report, "runs", lambda: _examine_runs(connection, report))
     if report.schema >= INTEGRITY and report.extent == "full" and not report.faults:
-        expected = int(one(connection, "SELECT entries FROM owner")[0])
+        expected = one(connection, "SELECT entries FROM owner")[0]
         if report.entries != expected:
             report.blame(f"it holds {report.entries} entries, its owner's row says {expected}.")
 
@@ -173,11 +173,15 @@ def _guarded(report: JournalReport, table: str, examine: Any) -> None:
 
 
 def _compare_with_watermark(connection: apsw.Connection, report: JournalReport) -> None:
-    owner = next(iter(connection.execute("SELECT journal_id, epoch, commits, head FROM owner WHERE id = 1")), None)
+    columns = "journal_id, epoch, commits, head, entries, last_deleted"
+    owner = next(iter(connection.execute(f"SELECT {columns} FROM owner WHERE id = 1")), None)
     if owner is None:
         report.blame("the row of its owner is missing.")
         return
-    report.journal_id, report.epoch, report.commits, report.head = owner
+    if [type(value) for value in owner] != [str, int, int, bytes, int, int]:
+        report.blame("the row of its owner was altered.")
+        return
+    report.journal_id, report.epoch, report.commits, report.head = owner[:4]
     mark = report.watermark
     if report.shortfall is not None:
         return

@@ -5,71 +5,32 @@ What is on the disk outlives every engine. A journal belongs to one engine: once
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 import trio
 
-from runtime.errors import JournalUnavailable, StorageBusy, StorageError, StorageFull
+from runtime.errors import JournalUnavailable, StorageBusy, StorageFull
 from runtime.journal import Entry, Journal, MemoryJournal, RunRow
-from runtime.journal.writer import READ_FAILURES_S
 
 if TYPE_CHECKING:
     from tests.proof.simulation.server import Incarnation
 
 T = TypeVar("T")
 _STARTED: Final = b'"event":"step_started"'
-_RETRIED: Final = b'"event":"run_retried"'
-_FORKED: Final = b'"event":"run_forked"'
-_PUT_ASIDE: Final = b'"event":"run_dead_lettered"'
-_REBUILT: Final = b'"event":"run_recovering"'
-_WRITES: Final = ("commit", "settle", "add_graph", "delete_graph", "delete_runs")
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """A run that was deleted: its row, and how many entries had been stored by then."""
-
-    row: RunRow
-    at: int
-
-
-@dataclass(slots=True)
-class Poison:
-    """A run whose rebuilding kills the process, so many times more."""
-
-    run: int
-    deaths: int
 
 
 class Disk(MemoryJournal):
-    """What is durable: entries in the order of their commits, and the attempts that were announced.
-
-    Attributes:
-        announced: For each attempt of which the journal tells, how often its run had been retried by then.
-        histories: All entries of each run, also of those that were deleted.
-        begun: How many entries had been stored when that run's first one was.
-        ends: The row of each end of a run, by the run's number and that of the record that ended it.
-        deleted: Runs that were deleted, by number.
-        wrong: What was asked of the disk that nobody may ask of it.
-    """
+    """What is durable: entries in the order of their commits, and the attempts that were announced."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stored: list[Entry] = []
-        self.announced: dict[tuple[str, int], int] = {}
-        self.histories: dict[int, list[Entry]] = {}
-        self.begun: dict[int, int] = {}
-        self.ends: dict[tuple[int, int], RunRow] = {}
-        self.deleted: dict[int, Deleted] = {}
-        self.wrong: list[str] = []
-        self.poison: Poison | None = None
+        self.announced: set[tuple[str, int]] = set()
         self.is_closed = True
-        self.full_until = self.busy_until = self.stalled_until = 0.0
-        self.unreadable_until = self.unreadable_share = 0.0
-        self._retries: dict[int, int] = {}
+        self.full_until = self.busy_until = 0.0
+        self.stalled_until = 0.0
 
     @property
     def epoch(self) -> int:
@@ -79,71 +40,23 @@ class Disk(MemoryJournal):
     def store(self, entries: Sequence[Entry]) -> None:
         """Keep entries for ever."""
         super().commit(entries)
+        self.stored += entries
         for entry in entries:
-            if entry.run in self.deleted:
-                self.wrong.append(f"run {entry.run} was deleted, and goes on, or its number was given out again")
-            self.begun.setdefault(entry.run, len(self.stored))
-            self.stored.append(entry)
-            history = self.histories.setdefault(entry.run, [])
-            if _RETRIED in entry.body and not (history and _PUT_ASIDE in history[-1].body):
-                self._retries[entry.run] = self._retries.get(entry.run, 0) + 1
-            history.append(entry)
-            if entry.row is not None and entry.row.completed_at is not None:
-                self.ends[entry.run, entry.row.last_seq] = entry.row
             if _STARTED in entry.body:
-                self._announce(entry)
-
-    def _announce(self, entry: Entry) -> None:
-        """Note which attempts may be made: not those that a fork took over from the other run."""
-        retries = self._retries.get(entry.run, 0)
-        for line in entry.lines[adopted_by(entry) :]:
-            if _STARTED in line:
-                record = msgspec.json.decode(line)
-                path = f"{record['path']}/" if "path" in record else ""
-                key = f"{record['run_id']}/{path}{record['node']}/{record['iteration']}"
-                self.announced[key, record["attempt"]] = retries
-
-    def forget(self, numbers: Sequence[int]) -> None:
-        """Delete runs."""
-        for number in numbers:
-            row = self._rows.get(number)
-            if row is not None:
-                self.deleted[number] = Deleted(row, len(self.stored))
-        super().delete_runs(numbers)
-
-    def rows(self) -> list[RunRow]:
-        """Return the rows of all runs that there are and were, in the order of their numbers."""
-        rows = self._rows | {number: deleted.row for number, deleted in self.deleted.items()}
-        return [rows[number] for number in sorted(rows)]
-
-    def has_deleted(self, run_id: str) -> bool:
-        """Return whether a run was deleted."""
-        return any(deleted.row.run_id == run_id for deleted in self.deleted.values())
+                for line in entry.lines:
+                    if _STARTED in line:
+                        record = msgspec.json.decode(line)
+                        path = f"{record['path']}/" if "path" in record else ""
+                        key = f"{record['run_id']}/{path}{record['node']}/{record['iteration']}"
+                        self.announced.add((key, record["attempt"]))
 
     def row(self, number: int) -> RunRow | None:
         """Return the row of a run."""
         return self._rows.get(number)
 
     def lines_of(self, number: int) -> list[bytes]:
-        """Return the records of a run, even of one that was deleted."""
-        return [line for entry in self.histories.get(number, ()) for line in entry.lines]
-
-    def kills(self, entries: Sequence[Entry]) -> bool:
-        """Return whether the process dies of what it is about to rebuild."""
-        poison = self.poison
-        if poison is None or poison.deaths <= 0:
-            return False
-        deadly = [entry.body for entry in entries if entry.run == poison.run and _REBUILT in entry.body]
-        if any(b'"cause":"killed"' in body for body in deadly):
-            poison.deaths -= 1
-        return bool(deadly)
-
-
-def adopted_by(entry: Entry) -> int:
-    """Return how many records of an entry a fork took over from the other run: its own begin with the last `run_forked`."""
-    if entry.first_seq != 1 or _FORKED not in entry.body:
-        return 0
-    return max(place for place, line in enumerate(entry.lines) if _FORKED in line)
+        """Return the records of a run."""
+        return [line for entry in self._entries.get(number, ()) for line in entry.lines]
 
 
 @dataclass(slots=True)
@@ -168,7 +81,6 @@ class SimulatedJournal:
     random: Random
     accident: Accident | None = None
     has_failed: bool = False
-    failed_reads: list[float] = field(default_factory=list)
     was_killed: bool = field(default=False, init=False)
     blocks: bool = field(default=False, init=False)
 
@@ -188,22 +100,6 @@ class SimulatedJournal:
 
     def commit(self, entries: Sequence[Entry]) -> None:
         """Store entries, if this engine still owns the disk and the disk lets it."""
-        self._write(lambda: self.disk.store(entries))
-        if self.disk.kills(entries):
-            self.incarnation.kill()
-
-    def delete_runs(self, numbers: Sequence[int]) -> None:
-        """Delete runs, and note which of them may not be deleted."""
-        self._write(lambda: self._delete(numbers))
-
-    def _delete(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            row = self.disk.row(number)
-            if row is not None and not self.incarnation.world.may_forget(row):
-                self.disk.wrong.append(f"{row.run_id} was deleted, and may not be: {row}")
-        self.disk.forget(numbers)
-
-    def _write(self, change: Callable[[], None]) -> None:
         if self.refuses(self.incarnation.epoch):
             self.has_failed = True
             raise JournalUnavailable("Another process has taken over the journal; this one may not write any more.")
@@ -212,9 +108,9 @@ class SimulatedJournal:
         if deed in ("fail", "fail_stored"):
             self.has_failed = True
             if deed == "fail_stored":
-                change()
+                self.disk.store(entries)
             raise JournalUnavailable("The simulated disk failed.")
-        change()
+        self.disk.store(entries)
 
     def refuses(self, epoch: int) -> bool:
         """Return whether somebody else has taken over."""
@@ -230,16 +126,14 @@ class SimulatedJournal:
 
     async def perform(self, function: Callable[..., T], arguments: tuple[object, ...]) -> T:
         """Call a method of this journal as a disk would: after some time, and answering after some more."""
-        is_commit = function == self.commit
+        name = _name(function, arguments)
+        is_commit = name == "commit"
         await self._pass_time(is_commit)
         if self._due() == "kill_before":
             self.incarnation.kill()
         self._check_alive()
-        name = getattr(function, "__name__", "")
         if name in ("add_graph", "delete_graph"):
             self.check_room()
-        if name not in _WRITES:
-            self._check_readable()
         result = function(*arguments)
         if self._due() == "kill_after":
             self.incarnation.kill()
@@ -248,18 +142,6 @@ class SimulatedJournal:
         await self._pass_time(is_commit)
         self._check_alive()
         return result
-
-    @property
-    def is_failing(self) -> bool:
-        """Whether two reads failed so soon one after the other that the engine has to end."""
-        reads = self.failed_reads
-        return any(after - before < READ_FAILURES_S for before, after in pairwise(reads))
-
-    def _check_readable(self) -> None:
-        now = trio.current_time()
-        if now < self.disk.unreadable_until and self.random.random() < self.disk.unreadable_share:
-            self.failed_reads.append(now)
-            raise StorageError("The simulated disk could not be read.")
 
     def _due(self) -> str | None:
         return self.accident.deed if self.accident is not None and self.accident.operations <= 0 else None
@@ -277,6 +159,12 @@ class SimulatedJournal:
         if is_commit and trio.current_time() < self.disk.stalled_until:
             await trio.sleep_until(self.disk.stalled_until)
         await self.incarnation.thaw()
+
+
+def _name(function: Callable[..., object], arguments: tuple[object, ...]) -> str:
+    """Return the name of what is called, even if the writer has wrapped it."""
+    name: str = getattr(function, "__name__", "")
+    return getattr(arguments[0], "__name__", "") if name == "_write" else name
 
 
 def as_journal(journal: SimulatedJournal) -> Journal:

@@ -58,7 +58,7 @@ class Incarnation:
                     self.up.set()
                     await self._stopping.wait()
         except JournalUnavailable:
-            if not (self.was_killed or self.journal.has_failed or self.journal.is_failing):
+            if not (self.was_killed or self.journal.has_failed):
                 raise
         except Exception:
             if not self.was_killed:  # what happens inside a process that is gone is nobody's business
@@ -74,8 +74,6 @@ class Incarnation:
             max_active_runs=chance.choice([1, 2, 10_000, 10_000]),
             max_workers_per_node=chance.choice([1, 1_000]),
             recent_records=chance.choice([4, 256]),
-            keep_ended_runs=self.world.keep_runs,
-            keep_ended_s=self.world.keep_s,
             block_limit_s=None,  # no thread watches: threads know nothing of virtual time
             max_memory_mb=0,
         )

@@ -15,7 +15,7 @@ import trio
 from trio._core import _run as scheduler
 from trio.testing import MockClock
 
-from runtime import opening, retention
+from runtime import opening
 from runtime.actors import node_workers
 from runtime.journal import writer
 from tests.proof.simulation.checks import check, demand
@@ -33,9 +33,6 @@ PROGRAMS: Final = 4_096
 MAX_RUNS: Final = 8
 MAX_STEPS: Final = 60
 """How many steps the runs of a seed have together, so that no seed takes long."""
-
-FORGET_EVERY_S: Final = 7.0
-"""How often the engines look for runs to delete."""
 
 MAX_TURNS: Final = 5_000
 """How often the event loop may turn without any time passing."""
@@ -132,7 +129,6 @@ def _deterministic(seed: int) -> Iterator[None]:
         stack.enter_context(patch.object(writer, "_off_loop", _on_disk))
         stack.enter_context(patch.object(opening, "to_thread", SimpleNamespace(run_sync=_at_once)))
         stack.enter_context(patch.object(node_workers, "time", SimpleNamespace(perf_counter=trio.current_time)))
-        stack.enter_context(patch.object(retention, "LOOK_EVERY_S", FORGET_EVERY_S))
         for module in ("runtime.ids", "runtime.control"):
             stack.enter_context(patch(f"{module}.uuid", numbers))
         scheduler._r.seed(seed)
@@ -154,8 +150,7 @@ def _trace(world: World) -> Trace:
     digest = hashlib.blake2b(digest_size=16)
     for entry in world.disk.stored:
         digest.update(entry.hash + entry.body + entry.epoch.to_bytes(4))
-    acks = [(ack.key, ack.run_id) for ack in world.acks]
-    for told in (world.effects, acks, world.cancelled, world.retried, world.views, world.disk.deleted):
+    for told in (world.effects, [(ack.key, ack.run_id) for ack in world.acks], world.cancelled, world.views):
         digest.update(repr(told).encode())
     for watched in (*world.watched, *world.read):
         digest.update(b"\n".join(watched.lines))

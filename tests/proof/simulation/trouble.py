@@ -1,12 +1,10 @@
-"""What befalls the simulated servers: kills at instants and at operations, failing, full, locked, slow and unreadable disks,
-runs that kill whoever rebuilds them, zombies, stops.
-"""
+"""What befalls the simulated servers: kills at instants and at operations, failing, full, locked and slow disks, zombies, stops."""
 
 from typing import Final
 
 import trio
 
-from tests.proof.simulation.disk import Accident, Poison
+from tests.proof.simulation.disk import Accident
 from tests.proof.simulation.world import World
 
 MAX_TROUBLES: Final = 6
@@ -24,11 +22,7 @@ DEEDS: Final = (
     "zombie",
     "zombie",
     "stop",
-    "unreadable",
-    "poison",
 )
-DEATHS: Final = 3
-"""How often a poisoned run kills the process before it is put aside."""
 
 
 async def trouble(world: World, servers: trio.Nursery) -> None:
@@ -61,16 +55,6 @@ def strike(world: World, deed: str, servers: trio.Nursery) -> None:
             world.disk.busy_until = now + chance.random() * 8
         case "stall":
             world.disk.stalled_until = now + chance.random() * 10
-        case "unreadable":
-            world.disk.unreadable_until = now + chance.random() * 10
-            world.disk.unreadable_share = chance.choice([0.05, 0.3, 1.0])
-        case "poison":
-            unfinished = world.disk.unfinished()
-            if unfinished and world.disk.poison is None:
-                run = chance.choice(unfinished)
-                world.disk.poison = Poison(run.number, DEATHS)
-                world.poisoned.add(run.run_id)
-            server.kill()
         case "zombie":
             server.freeze()
             servers.start_soon(server.rise, chance.random() * 10)

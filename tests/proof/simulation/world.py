@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -11,7 +11,6 @@ import trio
 from runtime import Engine
 from runtime.clock import LoopClock
 from runtime.errors import Closing, EngineError, JournalUnavailable, Overloaded
-from runtime.journal import RunRow
 from runtime.views import LogRecord, RunView
 from tests.proof.simulation.disk import Disk
 from tests.proof.simulation.programs import Program
@@ -50,7 +49,6 @@ class Watched:
     run_id: str
     lines: list[bytes] = field(default_factory=list)
     has_ended: bool = False
-    was_deleted: bool = False
 
 
 class World:
@@ -60,9 +58,6 @@ class World:
         acks, cancelled, views, watched: What clients were told; `read` is logs as they were at some moment.
         struck: What befell the servers.
         orphans: Runs that nobody saw to from their beginning, because their submission was never answered.
-        retried: Runs whose retry was acknowledged, once for each.
-        poisoned: Runs whose rebuilding killed the process.
-        keep_runs, keep_s: How many runs that ended are kept, and how long; None for all, and for ever.
     """
 
     def __init__(self, seed: int) -> None:
@@ -81,41 +76,11 @@ class World:
         self.read: list[Watched] = []
         self.struck: list[str] = []
         self.orphans: set[str] = set()
-        self.retried: list[str] = []
-        self.poisoned: set[str] = set()
-        forgets = self.random.random() < 0.25
-        self.keep_runs = self.random.choice([None, 0, 1, 3]) if forgets else None
-        self.keep_s = self.random.choice([None, 0.0, 2.0, 20.0]) if forgets else None
         self._restart = trio.Event()
 
     def note_effect(self, tool: str, key: str, attempt: int, epoch: int) -> None:
         """Write a call down in the ledger outside."""
         self.effects.append(Effected(key, attempt, tool, epoch, (key, attempt) in self.disk.announced))
-
-    @property
-    def forgets(self) -> bool:
-        """Whether runs that ended are deleted."""
-        return self.keep_runs is not None or self.keep_s is not None
-
-    def may_forget(self, row: RunRow) -> bool:
-        """Return whether a run may be deleted now: it has ended, and long ago or before enough others."""
-        if row.completed_at is None:
-            return False
-        if self.keep_s is not None and row.completed_at < self.clock.now() - timedelta(seconds=self.keep_s):
-            return True
-        mine = (row.completed_at, row.number)
-        ended = [(end.completed_at or NOON, end.number) for end in self.disk.ends.values()]
-        later = {number for at, number in ended if number != row.number and (at, number) > mine}
-        return self.keep_runs is not None and len(later) >= self.keep_runs
-
-    def require_deleted(self, run_id: str) -> None:
-        """Assert that who was told that there is no such run was told the truth.
-
-        Raises:
-            Violation: It was not deleted.
-        """
-        if not self.disk.has_deleted(run_id):
-            raise Violation(f"{run_id} is unknown to the engine, and was not deleted")
 
     def restarted(self) -> None:
         """Tell the clients that there is another server."""
