@@ -74,7 +74,7 @@ class Submissions:
         while True:
             accepted = None
             async with self._alone(key):  # not until it is durable: nobody queues for another one's disk
-                live = self._supervisor.keyed.get(key)
+                live = self._live(key)
                 known = await self._stored(key) if live is None else None
                 if live is None and known is None:
                     accepted = await self._accept(graph_id, initial_state, key, request)
@@ -85,6 +85,9 @@ class Submissions:
                 known = await self._stored(key)
             if known is not None:  # else it has ended and was deleted meanwhile
                 return _replayed(known, request), None
+
+    def _live(self, key: str) -> LiveRun | None:
+        return self._supervisor.keyed.get(key)
 
     async def _stored(self, key: str) -> RunRow | None:
         return await self._memory.reader.call(self._memory.journal.run_of_key, key)

@@ -15,7 +15,7 @@ from runtime.actors.binding import BoundPlan
 from runtime.actors.live import Bind, LiveRun, Memory
 from runtime.actors.recovery import MAX_RECOVERIES, History, read_histories, read_history
 from runtime.actors.run_actor import ActorServices, RunActor
-from runtime.errors import EngineError, JournalDamaged
+from runtime.errors import Closing, EngineError, JournalDamaged
 from runtime.journal.base import RunRow
 from runtime.journal.writer import RunAppender
 from runtime.log.pipeline import LogPipeline
@@ -158,7 +158,10 @@ class Rebuilder:
             self._log.error("run_rebuild_failed", run_id=live.row.run_id, error=repr(error), exc_info=error)
             await self.rebuild(live, "crash", repr(error)[:500], starts=starts)
         else:
-            self._keeper.begin(live, actor)
+            try:
+                self._keeper.begin(live, actor)
+            except Closing:
+                actor.dispose()  # the next start rebuilds it again
 
     async def _rebuild(self, live: LiveRun, history: History, cause: RecoveryCause, *, starts: bool) -> RunActor:
         bound, missing = await self._bind(live.row.graph_id, history.pins)

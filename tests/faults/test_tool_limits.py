@@ -183,11 +183,13 @@ async def test_f35_a_flood_of_lines_is_kept_to_its_rate_while_other_runs_go_on(
             context.log.info("line", number=number)
             if number % 500 == 0:
                 await anyio.lowlevel.checkpoint()
+        await tools.gate("other").passage()
 
     @tool(effect="pure")
     def flood_in_thread(state: dict[str, Any], context: ToolContext) -> None:
         for number in range(FLOOD):
             context.log.info("line", number=number)
+        tools.thread_gate("other").passage(200)
 
     tools.add(flood)
     tools.add(flood_in_thread)
@@ -196,6 +198,8 @@ async def test_f35_a_flood_of_lines_is_kept_to_its_rate_while_other_runs_go_on(
         other = await engine.run(await stored(engine, [named("a", scripted("count"))]))
         assert other.status == "completed"
         assert (await engine.state(flooded.run_id)).status == "running"
+        tools.gate("other").open()
+        tools.thread_gate("other").open()
         assert (await engine.wait(flooded.run_id)).status == "completed"
 
         records = await followed(engine, flooded.run_id)

@@ -76,10 +76,10 @@ def synchronous_normal() -> Iterator[None]:
 def skipped_deduplication() -> Iterator[None]:
     """Take every submission for a new one, whatever its idempotency key."""
 
-    async def known(_submissions: Submissions, _key: str) -> None:
+    async def stored(_submissions: Submissions, _key: str) -> None:
         return
 
-    with patch.object(Submissions, "_known", known):
+    with patch.object(Submissions, "_stored", stored), patch.object(Submissions, "_live", lambda *_: None):
         yield
 
 
