@@ -131,7 +131,7 @@ SPOILED = [
     (flip_log, "it ends with commit", 1, False),
     (cut_log, "it ends with commit", 1, False),
     (flip_record, "was altered at record", 0, True),  # a record of every run
-    (cut_database, "", 0, False),  # SQLite reads nothing of a file that is shorter than it says
+    (cut_database, "", 0, False),  # how many depends on which pages were cut off
     (alter_row, "does not fit its digest", 39, True),
 ]
 """What is done, what is told, how many of the 40 runs are kept at least, and whether the report names all others."""

@@ -130,6 +130,7 @@ def _rebuild(path: Path, saved: Path, journal_id: str, done: Salvage) -> None:
         target.execute("PRAGMA journal_mode = DELETE")
         try:
             source = connect_reader(path)
+            source.execute("PRAGMA writable_schema = ON")  # reads also what is shorter than its header says
         except apsw.Error:
             return  # what is there is no database any more
         with closing(source), transaction(target):
