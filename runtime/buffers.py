@@ -47,6 +47,7 @@ class Buffer:
         unit: What is counted.
         when_full: What happens to one more; `CANNOT` where other bounds imply this one.
         places: Where it is, as `module:Class.attribute`.
+        by_machine: What the documentation says of a bound that is another number on each machine.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Buffer:
     unit: str
     when_full: WhenFull
     places: tuple[str, ...]
+    by_machine: str | None = None
 
     def bound_under(self, settings: Settings) -> int | None:
         """Return the bound as a number, or None if it follows from other bounds."""
@@ -163,7 +165,7 @@ BUFFERS: Final = (
     ),
     Buffer(
         name="tool_threads",
-        holds="threads of plain functions",
+        holds="threads of plain functions that are not CPU-bound",
         bound="tool_threads",
         unit="threads",
         when_full=WhenFull.QUEUE,
@@ -171,6 +173,15 @@ BUFFERS: Final = (
             "runtime.actors.tool_threads:ToolThreads._places",
             "runtime.actors.tool_threads:ToolThreads._unlimited",
         ),
+    ),
+    Buffer(
+        name="cpu_threads",
+        holds="threads of CPU-bound plain functions",
+        bound="cpu_threads",
+        unit="threads",
+        when_full=WhenFull.QUEUE,
+        places=("runtime.actors.tool_threads:ToolThreads._places",),
+        by_machine="one for each core",
     ),
     Buffer(
         name="tool_processes",
@@ -258,6 +269,7 @@ class Gauges:
             "idle_workers": lambda: host.idle_workers,
             "worker_pools": lambda: host.graphs,
             "tool_threads": lambda: host.busy_threads,
+            "cpu_threads": lambda: host.busy_cpu_threads,
             "tool_processes": lambda: host.busy_processes,
             "timers": lambda: len(timers),
             "journal_entries": lambda: writer.backlog[0],

@@ -17,6 +17,7 @@ from runtime.actors.live import LiveRun, Memory
 from runtime.actors.recovery import History, read_history
 from runtime.actors.run_actor import first_row
 from runtime.actors.supervisor import Supervisor
+from runtime.artifact_keeping import ArtifactKeeper
 from runtime.catalog import Catalog
 from runtime.clock import Clock
 from runtime.errors import (
@@ -64,7 +65,16 @@ _PLACE: Final = re.compile(r"(?P<name>.+)#[1-9][0-9]*(?:\[(?P<item>0|[1-9][0-9]*
 class RunControl:
     """Carries out commands, and answers questions, about one run each."""
 
-    def __init__(self, catalog: Catalog, supervisor: Supervisor, memory: Memory, clock: Clock, runs: RunReader) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        supervisor: Supervisor,
+        memory: Memory,
+        clock: Clock,
+        runs: RunReader,
+        artifacts: ArtifactKeeper,
+    ) -> None:
+        self._artifacts = artifacts
         self._runs = runs
         self._catalog = catalog
         self._supervisor = supervisor
@@ -141,6 +151,8 @@ class RunControl:
         copied, step = begun
         new_row = first_row(number, new_run_id(), row.graph_id, self._clock.now())
         records = [_taken_over(record, new_row.run_id) for record in copied]
+        await self._artifacts.hand_over(run_id, new_row.run_id)
+        self._supervisor.check_room()  # others may have come meanwhile
         fork = Fork(run_id, copied[-1].seq, path, step.node, step.iteration, update)
         live = await self._supervisor.fork(new_row, history.pins, records, fork)
         accepted = new_row if live.actor is None else live.actor.row

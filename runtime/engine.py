@@ -18,6 +18,7 @@ import anyio
 from runtime.actors.live import Memory
 from runtime.actors.supervisor import Supervisor
 from runtime.actors.vitals import Vitals
+from runtime.artifact_keeping import ArtifactKeeper
 from runtime.buffers import BufferUse, Gauges
 from runtime.catalog import Catalog
 from runtime.clock import Clock
@@ -61,6 +62,7 @@ class Engine:
         gauges: Gauges,
         tools: ToolSource,
         clock: Clock,
+        artifacts: ArtifactKeeper,
         last_run_number: int,
     ) -> None:
         self._catalog = catalog
@@ -69,7 +71,7 @@ class Engine:
         self._vitals = vitals
         self._gauges = gauges
         self._runs = RunReader(catalog, supervisor, memory)
-        self._control = RunControl(catalog, supervisor, memory, clock, self._runs)
+        self._control = RunControl(catalog, supervisor, memory, clock, self._runs, artifacts)
         self._submissions = Submissions(catalog, supervisor, memory, clock, last_run_number)
         self._tools = tools
         self._closing_since: float | None = None

@@ -24,6 +24,7 @@ from runtime.actors.timers import Timers
 from runtime.actors.tool_host import ToolHost
 from runtime.actors.tool_log import Home
 from runtime.actors.vitals import Vitals
+from runtime.artifact_keeping import ArtifactKeeper
 from runtime.buffers import Gauges
 from runtime.catalog import Catalog
 from runtime.clock import Clock, SystemClock
@@ -33,6 +34,7 @@ from runtime.journal import Journal, JournalReader, JournalWriter, MemoryJournal
 from runtime.log.pipeline import LogPipeline
 from runtime.retention import Retention
 from runtime.settings import Settings
+from tools.artifact_store import ArtifactStore
 from tools.contract import ToolSource
 
 SQLITE: Final = "sqlite:///"
@@ -117,7 +119,10 @@ async def _run_engine(
             anyio.create_task_group() as actors,
         ):
             catalog = Catalog(journal, writer, reader, tools, clock)
-            services = ActorServices(settings, clock, writer, timers, host, jitter, Home(), vitals.memory)
+            folder = settings.artifacts_dir
+            artifacts = None if folder is None else ArtifactStore(folder, settings.max_artifact_bytes)
+            keeper = ArtifactKeeper(artifacts, memory, pipeline.for_engine())
+            services = ActorServices(settings, clock, writer, timers, host, jitter, Home(), vitals.memory, artifacts)
             supervisor = Supervisor(actors, services, memory, pipeline, catalog.bind)
             supervisor.enroll(await reader.call(journal.unfinished), was_killed=journal.was_killed)
             engine = Engine(
@@ -128,10 +133,13 @@ async def _run_engine(
                 gauges=Gauges(settings, supervisor, catalog, writer, reader, host, timers),
                 tools=tools,
                 clock=clock,
+                artifacts=keeper,
                 last_run_number=await reader.call(journal.last_run_number),
             )
             actors.start_soon(supervisor.recover)
-            retention = Retention(settings, supervisor, memory, writer, clock, pipeline.for_engine())
+            if artifacts is not None:
+                actors.start_soon(keeper.run)
+            retention = Retention(settings, supervisor, memory, writer, clock, pipeline.for_engine(), keeper)
             if retention.is_asked_for:
                 actors.start_soon(retention.run)
             try:

@@ -2,6 +2,7 @@
 
 Whoever deletes runs first takes them out of the reach of `retry` (`Supervisor.retire`) and then asks the journal once more
 whether they may go. So a run that goes on again is never deleted, and one is deleted whole, in one transaction, or not at all.
+Its artifacts go after it.
 """
 
 from datetime import timedelta
@@ -13,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from runtime.actors.live import Memory
 from runtime.actors.supervisor import Supervisor
+from runtime.artifact_keeping import ArtifactKeeper
 from runtime.clock import Clock
 from runtime.errors import StorageBusy, StorageError, StorageFull, StorageSlow
 from runtime.journal import JournalWriter, RunRow
@@ -41,6 +43,7 @@ class Retention:
         writer: JournalWriter,
         clock: Clock,
         log: FilteringBoundLogger,
+        artifacts: ArtifactKeeper,
     ) -> None:
         self._age = None if settings.keep_ended_s is None else timedelta(seconds=min(settings.keep_ended_s, MAX_AGE_S))
         self._count = settings.keep_ended_runs
@@ -49,6 +52,7 @@ class Retention:
         self._writer = writer
         self._clock = clock
         self._log = log
+        self._artifacts = artifacts
 
     @property
     def is_asked_for(self) -> bool:
@@ -80,10 +84,12 @@ class Retention:
         retired = [row.run_id for row in rows if self._supervisor.retire(row.run_id)]
         try:
             still = {row.run_id: row.number for row in await self._ended()}
-            numbers = [still[run_id] for run_id in retired if run_id in still]
+            gone = [run_id for run_id in retired if run_id in still]
+            numbers = [still[run_id] for run_id in gone]
             if numbers:
                 await self._writer.call(self._memory.journal.delete_runs, numbers)
                 self._supervisor.deleted += len(numbers)
+                await self._artifacts.remove(gone)
             return len(numbers)
         finally:
             self._supervisor.retiring.difference_update(retired)

@@ -1,12 +1,18 @@
 """The engine's settings: one frozen object, read once by whoever composes the process, passed down from there."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json", "none"]
 JournalCheck = Literal["full", "recent"]
+
+
+def _cores() -> int:
+    """Return how many cores this process may use; not all systems tell, and then all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +28,9 @@ class Settings:
             refusing it.
         allow_network_filesystem: Open a journal on a network file system, where locks and flushes cannot be relied on.
         datasets_dir: Folder that tools may read dataset files from and write them to; None refuses dataset paths.
+        artifacts_dir: Folder for the files that tools leave behind for people; it belongs to the journal, and no other engine
+            may use it. None: tools have no artifacts.
+        max_artifact_bytes: How much the artifacts of one run may have together.
         log_level: Lowest level of run records that the console shows. Journal and subscribers always get every record.
         log_format: `auto` is colour on a terminal and JSON lines otherwise; `none` shows nothing.
         max_active_runs: Runs that work at once; further ones wait as `pending`. A run that is paused, or only waits (for a
@@ -31,6 +40,7 @@ class Settings:
         max_workers_per_node: Worker tasks one node of one graph may have; further calls queue for one.
         max_idle_workers: Worker tasks of all nodes together that may wait for work; beyond it whoever waits longest ends.
         tool_threads: Threads for tools that are plain functions.
+        cpu_threads: Threads for those of them that are CPU-bound; one for each core that the process may use.
         tool_processes: Processes for tools with `isolation="process"`; further calls queue.
         tool_memory_mb: Address space of each of them in MiB, unless the tool says otherwise.
         max_abandoned: Abandoned attempts that may go on at once; beyond it the engine is not ready, because only a new process
@@ -52,6 +62,8 @@ class Settings:
     accept_data_loss: bool = False
     allow_network_filesystem: bool = False
     datasets_dir: Path | None = None
+    artifacts_dir: Path | None = None
+    max_artifact_bytes: int = 256 * 1_048_576
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     max_active_runs: int = 10_000
@@ -60,6 +72,7 @@ class Settings:
     max_workers_per_node: int = 1_000
     max_idle_workers: int = 4_096
     tool_threads: int = 16
+    cpu_threads: int = field(default_factory=_cores)
     tool_processes: int = 4
     tool_memory_mb: int = 1_024
     max_abandoned: int = 16

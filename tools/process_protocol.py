@@ -17,7 +17,7 @@ MAX_LINE_BYTES: Final = 64 << 10
 
 
 class CallContext(Struct, frozen=True):
-    """A `ToolContext` without its log. `datasets_dir` is a path, or None."""
+    """A `ToolContext` without its log. `datasets_dir` and `artifacts_dir` are paths, or None."""
 
     run_id: str
     node: str
@@ -25,6 +25,8 @@ class CallContext(Struct, frozen=True):
     attempt: int
     idempotency_key: str
     datasets_dir: str | None
+    artifacts_dir: str | None = None
+    artifact_bytes: int = 0
 
 
 class Request(Struct, frozen=True):

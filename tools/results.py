@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import anyio
 
-from tools.contract import Tool, ToolError
+from tools.contract import CallCancelled, Tool, ToolError
 from tools.json_values import NotJson, checked_copy
 
 MAX_ERROR_TEXT: Final = 4_096
@@ -57,6 +57,8 @@ def describe(error: BaseException) -> tuple[str, str, bool]:
             text = f"{text[:MAX_ERROR_TEXT]}…"
         if isinstance(error, ToolError):
             return _code(error.code), text, bool(error.retryable)
+        if isinstance(error, CallCancelled):  # of a call that was cancelled, nobody asks what it raised
+            return "SPURIOUS_CANCEL", "The tool raised a cancellation that nobody had asked for.", True
         return "TOOL_EXCEPTION", f"{type(error).__name__}: {text}", True
     except BaseException as inner:
         return "TOOL_EXCEPTION", f"{type(error).__name__}, which could not be read itself: {type(inner).__name__}", True

@@ -18,6 +18,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
+from tools.artifacts import RunArtifacts
 from tools.contract import Tool, ToolContext, ToolError
 from tools.json_values import NotJson, checked_copy
 from tools.process_protocol import (
@@ -25,6 +26,7 @@ from tools.process_protocol import (
     MAX_LINE_BYTES,
     MAX_REQUEST_BYTES,
     Answer,
+    CallContext,
     LogLine,
     OutOfMemory,
     Raised,
@@ -162,11 +164,18 @@ def _call(tool: Tool, request: Request, log: "_Log") -> object:
             idempotency_key=given.idempotency_key,
             log=log,
             datasets_dir=None if given.datasets_dir is None else Path(given.datasets_dir),
+            artifacts=_artifacts(given),
         )
     if tool.is_async:
         return anyio.run(awaited, tool, request.state, arguments, backend=request.backend)
     result: object = tool.function(request.state, **arguments)
     return result
+
+
+def _artifacts(given: CallContext) -> RunArtifacts | None:
+    if given.artifacts_dir is None:
+        return None
+    return RunArtifacts(Path(given.artifacts_dir), given.run_id, given.artifact_bytes)
 
 
 def _is_memory_error(error: BaseException) -> bool:

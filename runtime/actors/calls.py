@@ -32,6 +32,7 @@ class NodeCall:
         run_id, name: The run, and the node's name, for messages to people.
         config: What `arguments` was made of, as JSON, for a tool that runs in another process.
         is_in_thread: The call is with a thread, which cannot be stopped, only left alone.
+        on_place: Called in the event loop when a CPU-bound call has its place among the threads.
     """
 
     node: int
@@ -50,11 +51,14 @@ class NodeCall:
     is_in_thread: bool = False
     run_id: str = ""
     name: str = ""
+    on_place: Callable[[], None] | None = None
 
     def cancel(self, stop: Stop) -> None:
-        """End the call; whatever it still returns, it is reported as `stop`."""
+        """End the call; whatever it still returns, it is reported as `stop`. A tool in a thread ends where it asks."""
         if self.stop is None:
             self.stop = stop
+            if self.context is not None:
+                self.context.control.is_cancelled = True
             if self.scope is not None:
                 self.scope.cancel()
 

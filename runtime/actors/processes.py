@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -23,6 +24,7 @@ from runtime.errors import InvalidInput
 from runtime.run.messages import Failed
 from runtime.run.records import Failure
 from runtime.run.state import MAX_UPDATE_BYTES
+from tools.artifacts import RunArtifacts
 from tools.contract import MIN_MEMORY_MB, Tool, ToolContext
 from tools.process_protocol import (
     HEADER,
@@ -201,12 +203,24 @@ def _request(call: NodeCall, origin: str, backend: str) -> Request:
     context = call.context
     given = None
     if context is not None:
-        folder = None if context.datasets_dir is None else str(context.datasets_dir)
         given = CallContext(
-            context.run_id, context.node, context.iteration, context.attempt, context.idempotency_key, folder
+            context.run_id,
+            context.node,
+            context.iteration,
+            context.attempt,
+            context.idempotency_key,
+            _text(context.datasets_dir),
         )
+        if isinstance(context.artifacts, RunArtifacts):
+            given = structs.replace(
+                given, artifacts_dir=str(context.artifacts.folder), artifact_bytes=context.artifacts.limit_bytes
+            )
     state = {key: write.value for key, write in call.view.items()}
     return Request(call.tool.reference, origin, backend, state, dict(call.config), given)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _write_line(context: ToolContext | None, line: LogLine) -> None:

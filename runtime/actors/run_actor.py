@@ -7,6 +7,7 @@ call is (the output-commit rule). Chains of `pure` tools go on at memory speed m
 This module holds no logic of graphs, no SQL and no policy: those are the machine's, the journal's and the supervisor's.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ from runtime.run.records import (
     encode_records,
 )
 from runtime.settings import Settings
+from tools.artifact_store import ArtifactStore
 from tools.contract import ToolContext
 
 _Place: TypeAlias = tuple[str, int]
@@ -94,6 +96,7 @@ class ActorServices:
     chance: random.Random
     home: Home
     memory: MemoryLimit | None = None
+    artifacts: ArtifactStore | None = None
 
 
 class Watcher(Protocol):
@@ -419,12 +422,23 @@ class RunActor:
             name=started.node,
         )
         limit = timeout_s or DEFAULT_TIMEOUT_S
-        timer = self._services.timers.schedule(
-            self._services.clock.monotonic() + limit, lambda: self._call_timed_out(call, limit)
-        )
         workers = self._services.host.workers_of(bound, node)
-        self._calls[path, node] = _LiveCall(call, workers, timer)
+        live = _LiveCall(call, workers, self._time_limit(call, math.inf if tool.cpu_bound else limit))
+        if tool.cpu_bound:  # it may have to wait for others to compute, which is no fault of its own
+            call.on_place = lambda: self._begin_time(live, limit)
+        self._calls[path, node] = live
         workers.send(call)
+
+    def _time_limit(self, call: NodeCall, limit_s: float) -> Timer:
+        return self._services.timers.schedule(
+            self._services.clock.monotonic() + limit_s, lambda: self._call_timed_out(call, limit_s)
+        )
+
+    def _begin_time(self, live: _LiveCall, limit_s: float) -> None:
+        """Let a call's time limit begin now."""
+        if live.call.stop is None:
+            live.timer.cancel()
+            live.timer = self._time_limit(live.call, limit_s)
 
     def _bound_of(self, frame: Frame) -> BoundPlan:
         """Return the graph that a frame runs, with its tools."""
@@ -433,6 +447,7 @@ class RunActor:
     def _context(self, started: StepStarted, path: str, node: int) -> ToolContext:
         step = (node, started.iteration, started.attempt, path)
         place = f"{path}/{started.node}" if path else started.node
+        store = self._services.artifacts
         return ToolContext(
             run_id=self.run.run_id,
             node=started.node,
@@ -441,6 +456,7 @@ class RunActor:
             idempotency_key=f"{self.run.run_id}/{place}/{started.iteration}",
             log=StepLog(self.mailbox.send, self._log_budget, self._services.home, step),
             datasets_dir=self._services.settings.datasets_dir,
+            artifacts=None if store is None else store.of_run(self.run.run_id),
         )
 
     def _call_ended(self, call: NodeCall, outcome: Outcome, duration_ms: float) -> None:

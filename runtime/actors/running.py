@@ -17,6 +17,7 @@ from runtime.actors.calls import NodeCall, Outcome, read_exception, read_result
 from runtime.actors.processes import ToolProcesses, backend_name
 from runtime.actors.tool_threads import ToolThreads
 from runtime.json_values import copy_json
+from tools.contract import CallCancelled
 from tools.results import awaited, stray_cancellation
 
 
@@ -28,10 +29,17 @@ class ToolRunner:
         rejected: Functions that returned from their thread when nobody waited for them any more.
     """
 
-    def __init__(self, threads: ToolThreads, processes: ToolProcesses, blocking: set[str]) -> None:
+    def __init__(
+        self,
+        threads: ToolThreads,
+        processes: ToolProcesses,
+        blocking: set[str],
+        cpu_threads: ToolThreads | None = None,
+    ) -> None:
         self.blocking = blocking
         self.rejected = 0
         self._threads = threads
+        self._cpu_threads = cpu_threads or threads
         self._processes = processes
         self._backend = backend_name()
 
@@ -68,18 +76,21 @@ class ToolRunner:
             raise
 
     async def _threaded(self, call: NodeCall, function: Callable[[], object]) -> Outcome:
-        result = await self._threads.run(functools.partial(self._guarded, call, function))
+        threads = self._cpu_threads if call.tool.cpu_bound else self._threads
+        result = await threads.run(functools.partial(self._guarded, call, function), call.on_place)
         return read_exception(result.error) if isinstance(result, _Raised) else read_result(result, call.tool)
 
     def _guarded(self, call: NodeCall, function: Callable[[], object]) -> object:
         call.is_in_thread = True
         try:
-            return function()
-        except BaseException as error:
+            result = function()
+        except CallCancelled as error:
             return _Raised(error)
-        finally:
-            if call.stop is not None:  # reported long ago: what the function still says is heard by nobody
-                self.rejected += 1
+        except BaseException as error:
+            result = _Raised(error)
+        if call.stop is not None:  # reported long ago: what the function still says is heard by nobody
+            self.rejected += 1
+        return result
 
 
 async def _in_loop(call: NodeCall) -> object:

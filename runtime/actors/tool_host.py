@@ -32,6 +32,7 @@ class ToolHost:
         self._tasks = tasks
         self._max_workers = settings.max_workers_per_node
         self._threads = ToolThreads(settings.tool_threads)
+        self._cpu_threads = ToolThreads(settings.cpu_threads)
         self._resting = Resting(settings.max_idle_workers)
         self._pools: dict[str, list[NodeWorkers | None]] = {}
         self._retired: list[NodeWorkers] = []
@@ -42,7 +43,7 @@ class ToolHost:
         self.abandoned = 0
         self.blocking: set[str] = set()
         self._processes = processes
-        self._runner = ToolRunner(self._threads, processes, self.blocking)
+        self._runner = ToolRunner(self._threads, processes, self.blocking, self._cpu_threads)
 
     def workers_of(self, bound: BoundPlan, node: int) -> NodeWorkers:
         """Return the pool of a node, shared by all runs of its graph."""
@@ -96,6 +97,11 @@ class ToolHost:
         return self._threads.busy
 
     @property
+    def busy_cpu_threads(self) -> int:
+        """Threads that CPU-bound plain functions run in."""
+        return self._cpu_threads.busy
+
+    @property
     def busy_processes(self) -> int:
         """Processes that tools run in."""
         return self._processes.busy
@@ -112,7 +118,8 @@ class ToolHost:
     @property
     def abandoned_now(self) -> int:
         """Abandoned attempts whose tools still run."""
-        return self._threads.abandoned + sum(pool.abandoned for pool in self._all_pools())
+        in_threads = self._threads.abandoned + self._cpu_threads.abandoned
+        return in_threads + sum(pool.abandoned for pool in self._all_pools())
 
     @property
     def has_too_many_abandoned(self) -> bool:

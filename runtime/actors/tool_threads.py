@@ -38,11 +38,18 @@ class ToolThreads:
         """Threads in use, those left alone included."""
         return self._places.borrowed_tokens
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Call a function in a thread once there is a place. If this is cancelled, the function is left alone."""
+    async def run(self, function: Callable[[], T], on_place: Callable[[], None] | None = None) -> T:
+        """Call a function in a thread once there is a place. If this is cancelled, the function is left alone.
+
+        Args:
+            function: What to call.
+            on_place: Called here, in the event loop, when there is a place.
+        """
         visit = _Visit()
         await self._places.acquire_on_behalf_of(visit)
         try:
+            if on_place is not None:
+                on_place()
             return await to_thread.run_sync(
                 self._visit, visit, function, abandon_on_cancel=True, limiter=self._unlimited
             )

@@ -58,7 +58,9 @@ class MockTools:
                 return rule.values[min(context.iteration, len(rule.values)) - 1]
             return rule.value or {}
 
-        return replace(tool, function=attempt, is_async=True, takes_context=True, isolation=None, memory_mb=None)
+        return replace(
+            tool, function=attempt, is_async=True, takes_context=True, isolation=None, memory_mb=None, cpu_bound=False
+        )
 
     def _rule(self, tool: Tool, context: ToolContext) -> MockRule:
         for index, rule in enumerate(self._scenario.mocks):

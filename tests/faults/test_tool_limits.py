@@ -87,7 +87,7 @@ async def test_f29_a_tool_that_blocks_the_event_loop_is_named_once_and_called_in
 
     [line] = told(capsys.readouterr().err, "tool_blocks_loop")
     assert (line["tool"], line["node"], line["run_id"]) == ("hog@1", "bad", first.run_id)
-    assert line["lag_s"] > LIMIT_S
+    assert line["lag_s"] >= LIMIT_S  # rounded
     assert " < hog (test_tool_limits.py:" in line["stack"]
 
 

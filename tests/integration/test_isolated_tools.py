@@ -13,6 +13,7 @@ from tests.integration.flow import assert_whole, followed, of, stored, until
 from tests.support.graphs import Source, node
 from tests.support.processes import eventually, exists, opened_isolated, runs
 from tools import Registry
+from tools.artifact_store import ArtifactStore
 
 ONCE: Source = {"retry": {"max_attempts": 1}}
 
@@ -42,6 +43,14 @@ async def test_a_process_is_used_again_by_tools_of_the_same_file() -> None:
             for tool in ("add", "add_async", "add", "add_async")
         }
         assert len(pids) == 1
+
+
+async def test_a_tool_in_a_process_of_its_own_tells_its_progress_and_is_never_told_to_end() -> None:
+    async with opened_isolated() as engine:
+        run = await engine.run(await stored(engine, [calling("advance", total=100)]))
+        assert run.state == {"advanced": True}
+        lines = await of(engine, run.run_id, "tool_log")
+        assert [line["fields"]["done"] for line in lines] == [1, *range(5, 101, 5)]
 
 
 async def test_calls_beyond_the_number_of_processes_queue() -> None:
@@ -234,3 +243,16 @@ async def test_settings_that_no_process_can_work_with_are_refused(keys: dict[str
     with pytest.raises(EngineError, match=next(iter(keys))):
         async with opened_isolated(**keys):
             pass
+
+
+async def test_a_tool_in_a_process_of_its_own_leaves_artifacts_within_the_same_bounds(tmp_path: Path) -> None:
+    async with opened_isolated(artifacts_dir=tmp_path, max_artifact_bytes=5) as engine:
+        run = await engine.run(await stored(engine, [calling("leave", name="a.txt", text="small")]))
+        assert run.state["read"] == "small"
+        [listed] = ArtifactStore(tmp_path, 5).listing(run.run_id)
+        assert run.state["left"] == {"artifact": "a.txt", "sha256": listed.sha256, "bytes": 5}
+        failed = await engine.run(await stored(engine, [calling("leave", name="a.txt", text="larger")]))
+        assert "ARTIFACT_TOO_LARGE" in (failed.error or "")
+    async with opened_isolated() as engine:  # without a folder there are none
+        run = await engine.run(await stored(engine, [calling("leave", name="a.txt", text="small")]))
+        assert run.state == {"left": None}

@@ -35,6 +35,15 @@ def who(state: State, context: ToolContext) -> State:
     return {"context": [*place, str(context.datasets_dir)]}
 
 
+@tool(effect="idempotent", isolation="process")
+def leave(state: State, context: ToolContext, name: str, text: str) -> State:
+    """Leave a file behind, and say what was read back."""
+    if context.artifacts is None:
+        return {"left": None}
+    reference = context.artifacts.write(name, text.encode(), "text/plain")
+    return {"left": reference, "read": context.artifacts.read(reference).decode()}
+
+
 @tool(effect="pure", isolation="process")
 def noisy(state: State) -> State:
     """Disturb standard input and output as much as a tool can."""
@@ -66,6 +75,15 @@ def log_late(state: State, context: ToolContext) -> None:
             context.log.info("late")
 
     threading.Thread(target=write, daemon=True).start()
+
+
+@tool(effect="pure", isolation="process")
+def advance(state: State, context: ToolContext, total: int) -> State:
+    """Tell how far it is after each piece of the work."""
+    for done in range(1, total + 1):
+        context.check_cancelled()
+        context.progress(done, total, "pieces", "advance")
+    return {"advanced": True}
 
 
 @tool(effect="pure", isolation="process")

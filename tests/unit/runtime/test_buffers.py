@@ -214,7 +214,7 @@ def test_every_bound_is_a_number_or_follows_from_one() -> None:
 def documented(buffer: Buffer) -> str:
     """The line of the table in docs/operations.md."""
     bound = buffer.bound_under(Settings())
-    most = buffer.bound if bound is None else f"{bound:,} {buffer.unit}"
+    most = buffer.by_machine or (buffer.bound if bound is None else f"{bound:,} {buffer.unit}")
     return f"| `{buffer.name}` | {buffer.holds} | {most} | {buffer.when_full} |"
 
 
@@ -228,7 +228,7 @@ def test_the_documentation_has_the_whole_inventory() -> None:
 # ---- At their bounds. Those that other tests fill: pending_runs, waiting_runs, active_runs (tests/integration), signals
 # (tests/unit/runtime/run), recent_records (tests/unit/runtime/log), log_lines (test_tool_log), idle_workers and queued_calls
 # (test_node_workers), timers (test_timers), journal_entries and journal_bytes (tests/unit/runtime/journal), tool_threads and
-# tool_processes (tests/unit/runtime/actors), simulations (test_simulate).
+# tool_processes (tests/unit/runtime/actors), cpu_threads (test_long_work), simulations (test_simulate).
 
 
 async def test_commands_beyond_the_bound_are_refused_and_other_messages_are_not(

@@ -204,3 +204,15 @@ def test_an_unknown_isolation_is_refused() -> None:
     isolation: Any = "thread"
     with pytest.raises(ValueError, match="use 'process'"):
         tool(isolation=isolation)(plain.function)
+
+
+def test_a_tool_is_cpu_bound_only_if_it_says_so() -> None:
+    assert not plain.cpu_bound
+    assert tool(cpu_bound=True)(plain.function).cpu_bound
+
+
+def test_a_cpu_bound_tool_that_would_run_in_no_thread_is_refused() -> None:
+    with pytest.raises(ValueError, match="make it a plain function"):
+        tool(cpu_bound=True)(sample.function)
+    with pytest.raises(ValueError, match="leave out either cpu_bound or isolation"):
+        tool(cpu_bound=True, isolation="process")(plain.function)
