@@ -40,6 +40,10 @@ def main(
             envvar="WFE_DATASETS_DIR", help="Folder of the datasets tools may use  [default: DATA_DIR/datasets]"
         ),
     ] = None,
+    max_artifacts_mb: Annotated[
+        int,
+        typer.Option(envvar="WFE_MAX_ARTIFACTS_MB", min=0, help="MiB that the artifacts of one run may have together."),
+    ] = 256,
     journal: Annotated[
         str | None,
         typer.Option(
@@ -119,10 +123,11 @@ def main(
     """Serve workflows over HTTP and WebSockets. Each option can also be set by the variable shown beside it."""
     if context.invoked_subcommand is not None:
         return
-    datasets = datasets_dir or data_dir / "datasets"
+    datasets, artifacts = datasets_dir or data_dir / "datasets", data_dir / "artifacts"
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         datasets.mkdir(parents=True, exist_ok=True)
+        artifacts.mkdir(exist_ok=True)
     except OSError as error:
         refuse(os.EX_NOPERM, f"Cannot use {error.filename} as a folder: {error.strerror}.")
     settings = ServerSettings(
@@ -132,6 +137,8 @@ def main(
             accept_data_loss=accept_data_loss,
             allow_network_filesystem=allow_network_filesystem,
             datasets_dir=datasets.resolve(),
+            artifacts_dir=artifacts.resolve(),
+            max_artifact_bytes=max_artifacts_mb * 1_048_576,
             log_level=log_level,
             log_format=log_format,
             close_grace_s=close_grace,

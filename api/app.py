@@ -10,8 +10,11 @@ from fastapi import FastAPI
 
 from api import errors, openapi
 from api.context import Context
+from api.files import FileThreads
 from api.perimeter import Perimeter
+from api.routes import artifacts as artifact_routes
 from api.routes import commands, explain, graphs, health, runs, simulate
+from api.routes import datasets as dataset_routes
 from api.routes import tools as tool_routes
 from api.settings import VERSION, ServerSettings
 from api.shutdown import Shutdown
@@ -19,6 +22,8 @@ from api.websockets import execute, monitor
 from runtime import open_engine
 from runtime.log.pipeline import LogPipeline
 from tools import Registry, default_registry
+from tools.artifact_store import ArtifactStore
+from tools.data_quality.datasets.store import DatasetStore
 
 
 def create_app(settings: ServerSettings, *, tools: Registry | None = None) -> FastAPI:
@@ -37,7 +42,12 @@ def create_app(settings: ServerSettings, *, tools: Registry | None = None) -> Fa
         for plugin in registry.broken:
             log.warning("tool_plugin_broken", plugin=plugin.name, error=plugin.error)
         async with open_engine(settings.engine, registry) as engine:
-            app.state.context = Context(engine, registry, shutdown, log)
+            chosen = settings.engine
+            datasets = None if chosen.datasets_dir is None else DatasetStore(chosen.datasets_dir)
+            artifacts = None
+            if chosen.artifacts_dir is not None:
+                artifacts = ArtifactStore(chosen.artifacts_dir, chosen.max_artifact_bytes)
+            app.state.context = Context(engine, registry, shutdown, log, FileThreads(), datasets, artifacts)
             yield
 
     app = FastAPI(
@@ -54,7 +64,19 @@ def create_app(settings: ServerSettings, *, tools: Registry | None = None) -> Fa
     errors.install(app)
     openapi.install(app)
     app.add_middleware(Perimeter, local_only=settings.is_local, log=log)
-    for module in (graphs, runs, simulate, commands, explain, tool_routes, health, execute, monitor):
+    for module in (
+        graphs,
+        runs,
+        simulate,
+        commands,
+        explain,
+        artifact_routes,
+        dataset_routes,
+        tool_routes,
+        health,
+        execute,
+        monitor,
+    ):
         # `include_router` would match each router in turn, for 75 µs a request; nothing it adds is used here.
         app.router.routes.extend(module.router.routes)
     return app

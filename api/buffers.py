@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from api.settings import MAX_BODIES_BYTES, MAX_REQUESTS, MAX_SOCKETS
+from api.settings import FILE_THREADS, MAX_BODIES_BYTES, MAX_REQUESTS, MAX_SOCKETS, MAX_UPLOADS
 from runtime.buffers import Buffer, BufferUse, WhenFull
 from runtime.errors import Overloaded
 
@@ -34,6 +34,30 @@ BUFFERS: Final = (
         places=("api.buffers:Intake.body_bytes",),
     ),
     Buffer(
+        name="uploads",
+        holds="datasets that are being uploaded, each with up to a MiB in memory",
+        bound=MAX_UPLOADS,
+        unit="uploads",
+        when_full=WhenFull.REFUSE,
+        places=("api.buffers:Intake.uploads",),
+    ),
+    Buffer(
+        name="file_threads",
+        holds="threads that read and write datasets and artifacts",
+        bound=FILE_THREADS,
+        unit="threads",
+        when_full=WhenFull.QUEUE,
+        places=("api.files:FileThreads._places",),
+    ),
+    Buffer(
+        name="dataset_checks",
+        holds="uploads that are read as a table, for which there is one thread",
+        bound=1,
+        unit="uploads",
+        when_full=WhenFull.QUEUE,
+        places=("api.files:FileThreads._checks",),
+    ),
+    Buffer(
         name="socket_bytes",
         holds="messages that the client of one WebSocket has not taken, in its connection",
         bound=64 << 10,
@@ -52,6 +76,7 @@ class Intake:
         self.requests = 0
         self.sockets = 0
         self.body_bytes = 0
+        self.uploads = 0
 
     def check_room(self, kind: str) -> None:
         """Refuse one more request (`http`) or socket (`websocket`) if there are too many.
@@ -76,6 +101,21 @@ class Intake:
             self.sockets -= is_socket
             self.requests -= not is_socket
 
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """Count an upload as long as it lasts.
+
+        Raises:
+            Overloaded: There are too many.
+        """
+        if self.uploads >= MAX_UPLOADS:
+            raise Overloaded(f"{self.uploads:,} datasets are being uploaded already; try again later.", retry_after_s=5)
+        self.uploads += 1
+        try:
+            yield
+        finally:
+            self.uploads -= 1
+
     def take(self, size_bytes: int) -> None:
         """Count bytes of a body, which are to be given back.
 
@@ -97,6 +137,7 @@ class Intake:
             BufferUse("requests", self.requests, MAX_REQUESTS),
             BufferUse("sockets", self.sockets, MAX_SOCKETS),
             BufferUse("body_bytes", self.body_bytes, MAX_BODIES_BYTES),
+            BufferUse("uploads", self.uploads, MAX_UPLOADS),
         )
 
 

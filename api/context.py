@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 from structlog.typing import FilteringBoundLogger
 
+from api.files import FileThreads
 from api.shutdown import Shutdown
 from runtime import Engine
 from tools import Registry
+from tools.artifact_store import ArtifactStore
+from tools.data_quality.datasets.store import DatasetStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,9 @@ class Context:
     tools: Registry
     shutdown: Shutdown
     log: FilteringBoundLogger
+    files: FileThreads
+    datasets: DatasetStore | None = None
+    artifacts: ArtifactStore | None = None
 
 
 def context_of(connection: HTTPConnection) -> Context:

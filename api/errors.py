@@ -78,6 +78,49 @@ class UntrustedOrigin(EngineError):
     code = "UNTRUSTED_ORIGIN"
 
 
+class InvalidDataset(EngineError):
+    """What was uploaded is no table that tools can read."""
+
+    code = "DATASET_INVALID"
+
+
+class DatasetTooLarge(errors.TooLarge):
+    """What was uploaded is over a limit of datasets; the message names the limit and what was found."""
+
+    code = "DATASET_TOO_LARGE"
+
+
+class UnknownDataset(EngineError):
+    """No dataset has this name."""
+
+    code = "UNKNOWN_DATASET"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no dataset {name!r}. GET /api/datasets lists those there are.", dataset=name)
+
+
+class UnknownArtifact(EngineError):
+    """The run has no artifact of this name."""
+
+    code = "UNKNOWN_ARTIFACT"
+
+    def __init__(self, run_id: str, name: str) -> None:
+        super().__init__(
+            f"Run {run_id!r} has no artifact {name!r}. GET /api/runs/{run_id}/artifacts lists those it has.",
+            run_id=run_id,
+            artifact=name,
+        )
+
+
+class NoDatasets(EngineError):
+    """The server was started without a folder for datasets."""
+
+    code = "NO_DATASETS"
+
+    def __init__(self) -> None:
+        super().__init__("This server keeps no datasets: whoever runs it has set no folder for them.")
+
+
 class WaitCut(EngineError):
     """The server stops while a client waits for a run."""
 
@@ -154,6 +197,11 @@ ANSWERS: Final[Mapping[str, Answer]] = {
         (MethodNotAllowed, 405, 1008),
         (UnsupportedMediaType, 415, 1003),
         (BodyTimeout, 408, 1008),
+        (InvalidDataset, 422, 1008),
+        (DatasetTooLarge, 413, 1009),
+        (UnknownDataset, 404, 4404),
+        (UnknownArtifact, 404, 4404),
+        (NoDatasets, 501, 1011),
         (UntrustedHost, 400, 1008),
         (UntrustedOrigin, 403, 1008),
     )

@@ -1,5 +1,6 @@
 """The OpenAPI document: what every operation shares, and the request bodies that the framework does not see."""
 
+from collections.abc import Sequence
 from inspect import cleandoc
 from typing import Any, Final
 
@@ -80,15 +81,38 @@ def body(model: type[BaseModel], *alternatives: type[BaseModel]) -> dict[str, An
     return {"requestBody": {"required": True, "content": {"application/json": media}}}
 
 
-def answers(model: type[BaseModel], description: str, *failures: type[EngineError]) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of an operation: a `model`, or one of `failures`, or any other problem."""
+def file_body(media_types: Sequence[str]) -> dict[str, Any]:
+    """Return the `openapi_extra` of an operation whose body is a file of one of these types."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def answers(
+    model: type[BaseModel], description: str, *failures: type[EngineError], created: str | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of an operation: a `model`, or one of `failures`, or any other problem.
+
+    With `created`, the same model may come with 201, which is described by it.
+    """
+    content = {"application/json": {"example": _examples(model)[0]}}
+    by_status: dict[int | str, dict[str, Any]] = {200: {"model": model, "description": description, "content": content}}
+    if created is not None:
+        by_status[201] = {"model": model, "description": created, "content": content}
+    return by_status | _failures(failures)
+
+
+def file_answer(description: str, *failures: type[EngineError]) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of an operation that sends a file."""
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     by_status: dict[int | str, dict[str, Any]] = {
-        200: {
-            "model": model,
-            "description": description,
-            "content": {"application/json": {"example": _examples(model)[0]}},
-        }
+        200: {"description": description, "content": content},
+        304: {"description": "The client has this content already"},
     }
+    return by_status | _failures(failures)
+
+
+def _failures(failures: Sequence[type[EngineError]]) -> dict[int | str, dict[str, Any]]:
+    by_status: dict[int | str, dict[str, Any]] = {}
     for failure in failures:
         status = ANSWERS[failure.code].status
         seen = by_status.setdefault(status, _problem(failure.code, status))

@@ -53,7 +53,9 @@ class Perimeter:
             nonlocal started
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 message.setdefault("headers", [])
-                message["headers"] = [*message["headers"], *_SECURITY_HEADERS]
+                chosen = {name for name, _ in message["headers"]}  # downloads have a policy and a caching of their own
+                added = [header for header in _SECURITY_HEADERS if header[0] not in chosen]
+                message["headers"] = [*message["headers"], *added]
             started = True
             await send(message)
 

@@ -414,7 +414,8 @@ class BlameAnswer(BaseModel):
 class ToolLine(BaseModel):
     """One version of a tool; `effect` null means undeclared; `parameters` is the JSON Schema of a node's `config`.
 
-    `isolation` is `process` for a tool whose calls run in a process of their own, and null for any other.
+    `isolation` is `process` for a tool whose calls run in a process of their own, and null for any other; `cpu_bound` is true for
+    one whose calls compute, of which as many run at once as `cpu_threads` says.
     """
 
     name: str
@@ -424,6 +425,7 @@ class ToolLine(BaseModel):
     parameters: dict[str, Any]
     is_async: bool
     isolation: str | None
+    cpu_bound: bool
 
 
 class BrokenPluginLine(BaseModel):
@@ -446,6 +448,7 @@ class ToolsAnswer(BaseModel):
                 "parameters": {"type": "object", "properties": {"message": {}}, "required": ["message"]},
                 "is_async": True,
                 "isolation": None,
+                "cpu_bound": False,
             }
         ],
         count=1,

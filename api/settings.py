@@ -21,6 +21,15 @@ GRAPH_BYTES: Final = 8 * 1_048_576
 BODY_TIMEOUT_S: Final = 30.0
 """How long a client may take to send a body or the first message of a WebSocket."""
 
+UPLOAD_TIMEOUT_S: Final = 600.0
+"""How long a client may take to upload a dataset; no pause may be longer than `BODY_TIMEOUT_S`."""
+
+MAX_UPLOADS: Final = 8
+"""Uploads of datasets at once; further ones are refused."""
+
+FILE_THREADS: Final = 8
+"""Threads that read and write datasets and artifacts; further requests queue for one."""
+
 MAX_REQUESTS: Final = 10_000
 """Requests that may be open at once, those that wait for a run included; further ones are refused."""
 

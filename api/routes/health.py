@@ -28,7 +28,7 @@ async def read_health(request: Request) -> Response:
     context = context_of(request)
     statistics = asdict(await context.engine.statistics())
     closing = context.shutdown.has_begun
-    buffers = (*await context.engine.buffers(), *INTAKE.uses())
+    buffers = (*await context.engine.buffers(), *INTAKE.uses(), *context.files.uses())
     members = {"status": "closing" if closing else "ok", "version": VERSION, **statistics, "buffers": buffers}
     return answer(members, 503 if closing else 200)
 

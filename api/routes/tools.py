@@ -32,4 +32,5 @@ def _line(tool: Tool) -> dict[str, Any]:
         "parameters": tool.parameters.model_json_schema(),
         "is_async": tool.is_async,
         "isolation": tool.isolation,
+        "cpu_bound": tool.cpu_bound,
     }

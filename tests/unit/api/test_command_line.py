@@ -14,6 +14,7 @@ OPTIONS = [
     ("--port", "WFE_PORT"),
     ("--data-dir", "WFE_DATA_DIR"),
     ("--datasets-dir", "WFE_DATASETS_DIR"),
+    ("--max-artifacts-mb", "WFE_MAX_ARTIFACTS_MB"),
     ("--journal", "WFE_JOURNAL"),
     ("--log-level", "WFE_LOG_LEVEL"),
     ("--log-format", "WFE_LOG_FORMAT"),

@@ -7,9 +7,10 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from api import schemas
+from api import dataset_schemas, schemas
 
-METHODS = {"get", "post", "delete"}
+METHODS = {"get", "post", "put", "delete"}
+FILES = {"get /api/datasets/{name}", "get /api/runs/{run_id}/artifacts/{name}"}
 WITH_BODY = {
     "post /api/graph/create",
     "post /api/graph/run",
@@ -44,6 +45,10 @@ def test_every_endpoint_is_there(document: dict[str, Any]) -> None:
         "post /api/graph/run",
         "post /api/graph/run-async",
         "post /api/graph/simulate",
+        "delete /api/datasets/{name}",
+        "get /api/datasets",
+        "get /api/datasets/{name}",
+        "put /api/datasets/{name}",
         "get /api/graph/state/{run_id}",
         "get /api/graphs",
         "get /api/graphs/{graph_id}",
@@ -51,6 +56,8 @@ def test_every_endpoint_is_there(document: dict[str, Any]) -> None:
         "get /api/runs",
         "post /api/runs/{run_id}/answer",
         "get /api/runs/{run_id}/approvals",
+        "get /api/runs/{run_id}/artifacts",
+        "get /api/runs/{run_id}/artifacts/{name}",
         "get /api/runs/{run_id}/blame",
         "post /api/runs/{run_id}/cancel",
         "get /api/runs/{run_id}/events",
@@ -72,14 +79,17 @@ def test_every_operation_is_described_with_examples(document: dict[str, Any]) ->
         assert operation["summary"], name
         assert operation["description"], name
         assert operation["operationId"].isidentifier()
-        answer = operation["responses"]["200"]["content"]["application/json"]
-        assert answer["schema"], name
-        assert answer["example"], name
+        if name in FILES:
+            assert operation["responses"]["200"]["content"]["application/octet-stream"]["schema"], name
+        else:
+            answer = operation["responses"]["200"]["content"]["application/json"]
+            assert answer["schema"], name
+            assert answer["example"], name
         assert "default" in operation["responses"], name
         for status, response in operation["responses"].items():
             if (name, status) == ("get /readyz", "503"):
                 assert response["content"]["application/json"]["example"]["reasons"]
-            elif status != "200":
+            elif status not in ("200", "201", "304"):
                 assert response["content"]["application/problem+json"]["example"], (name, status)
         if name in WITH_BODY:
             body = operation["requestBody"]["content"]["application/json"]
@@ -106,7 +116,12 @@ def test_the_sockets_are_described(document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [value for value in vars(schemas).values() if isinstance(value, type) and value.__module__ == schemas.__name__],
+    [
+        value
+        for module in (schemas, dataset_schemas)
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    ],
     ids=lambda model: str(model.__name__),
 )
 def test_every_example_is_right(model: type[BaseModel]) -> None:

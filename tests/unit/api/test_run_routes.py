@@ -251,4 +251,5 @@ def test_tools_are_listed_with_their_parameters(client: TestClient) -> None:
     assert by_name["echo"]["effect"] == "pure"
     assert by_name["echo"]["is_async"] is True
     assert by_name["echo"]["isolation"] is None
+    assert (by_name["echo"]["cpu_bound"], by_name["profile_data"]["cpu_bound"]) == (False, True)
     assert "message" in by_name["echo"]["parameters"]["properties"]
