@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tools.artifact_store import ArtifactStore
 from tools.contract import ToolContext
 from tools.data_quality import apply_rules, generate_rules, identify_anomalies, profile_data
 
@@ -36,8 +37,9 @@ def lines() -> Lines:
 
 
 @pytest.fixture
-def context(tmp_path: Path, lines: Lines) -> ToolContext:
-    return ToolContext("run", "node", 1, 1, "run/node/1", lines, tmp_path)
+def context(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, lines: Lines) -> ToolContext:
+    artifacts = ArtifactStore(tmp_path_factory.mktemp("artifacts"), 2**28).of_run("run")
+    return ToolContext("run", "node", 1, 1, "run/node/1", lines, tmp_path, artifacts=artifacts)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Which files may be read, and how results are written beside them."""
 
-import hashlib
+import io
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,9 @@ import polars as pl
 import pytest
 
 from tools.contract import ToolContext, ToolError
-from tools.data_quality import apply_rules, generate_rules, limits, profile_data
+from tools.data_quality import apply_rules, generate_rules, profile_data
+from tools.data_quality.datasets import limits
+from tools.data_quality.datasets.files import parse
 
 TABLE = "code,amount\n" + "".join(f"C{row},{row % 7}\n" for row in range(40))
 
@@ -97,6 +99,28 @@ def test_a_malformed_csv_is_named_as_such(tmp_path: Path, context: ToolContext, 
     assert refusal("table.csv", context) == code
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('a,b\n1,"x\n2,y\n3,z\n', "the quotation mark on line 2 has no partner"),
+        ('a,b\n1,x\n2,"y\n"\n3,z"\n4,u\n', "the quotation mark on line 5 has no partner"),
+        ('a,b\n1,5" pipe\n2,6" pipe\n3,z\n', "line 2 has a quotation mark in the middle of a field"),
+        ('a,b\n1,x\n2,"y"z\n', "line 3 has a quotation mark in the middle of a field"),
+        ('a,b\n1,"x\n\ny"\n2,y,z\n', "line 5 has 3 fields, and the first line names 2 columns"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_is_said_with_its_line(text: str, fault: str) -> None:
+    with pytest.raises(ToolError) as caught:
+        parse(text.encode(), "table.csv")
+    assert str(caught.value).startswith(f"cannot read 'table.csv': {fault}")
+
+
+def test_quotation_marks_that_are_paired_are_no_fault() -> None:
+    frame, _ = parse(b'a,b\n1,"5"" pipe"\n2,"y\nz"\n', "table.csv")
+    assert isinstance(frame, pl.DataFrame)
+    assert frame.rows() == [("1", '5" pipe'), ("2", "y\nz")]
+
+
 @pytest.mark.parametrize("text", ["{\n", '{"a": [1]}\n', '{"a": NaN}\n', "3\n", '{"a": 1e999}\n'])
 def test_a_malformed_jsonl_is_named_as_such(tmp_path: Path, context: ToolContext, text: str) -> None:
     (tmp_path / "table.jsonl").write_text(text)
@@ -137,74 +161,76 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path, context:
     assert profile["column_profiles"][0]["name"] == "name"
 
 
-def test_a_cleaned_csv_keeps_every_other_cell_as_it_was_written(
+def read(context: ToolContext, reference: dict[str, Any]) -> bytes:
+    assert context.artifacts is not None
+    return context.artifacts.read(reference)
+
+
+def test_a_cleaned_csv_keeps_every_other_cell(
     tmp_path: Path, context: ToolContext, one_pass: Callable[..., dict[str, Any]]
 ) -> None:
-    rows = [f'{row},00{row},"a, ""quoted"" {row}",1.10,' for row in range(50)]
-    text = "\n".join(["id,code,text,price,gap", *rows, '50,0050,"",N/A,""']) + "\n"
+    rows = [f'{row},00{row},"a, ""quoted"" {row}",1.{row}' for row in range(50)]
+    text = "\n".join(["id,code,text,price", *rows, "50,0050,, 1.7"]) + "\n"
     (tmp_path / "table.csv").write_text(text)
     state = one_pass({"dataset": {"path": "table.csv"}})
-    assert (tmp_path / state["dataset"]["path"]).read_text() == text.replace("N/A", "")
+    assert read(context, state["dataset"]).decode() == text.replace(" 1.7", "1.7")
     assert (tmp_path / "table.csv").read_text() == text
 
 
-def test_results_are_named_after_the_original_and_their_content(
+def test_the_repaired_table_is_an_artifact_and_the_next_pass_reads_it(
     tmp_path: Path, context: ToolContext, one_pass: Callable[..., dict[str, Any]]
 ) -> None:
     (tmp_path / "deep").mkdir()
     numbers = "".join(f"{row},{row % 7}\n" for row in range(50))
-    (tmp_path / "deep" / "table.csv").write_text("id,amount\n" + numbers + "50,-\n51,900\n")
+    (tmp_path / "deep" / "table.csv").write_text("id,amount\n" + numbers + "50,-\n51,900\n52, 3\n")
     first = one_pass({"dataset": {"path": "deep/table.csv"}})
     again = one_pass({"dataset": {"path": "deep/table.csv"}})
     assert first == again
-    stem = first["dataset"]["path"].removesuffix(".csv")
-    assert stem.startswith("deep/table.cleaned-")
-    assert (first["rules_path"], first["patch_path"]) == (f"{stem}.rules.json", f"{stem}.patch.csv")
-    assert (tmp_path / first["patch_path"]).read_text().splitlines()[1].startswith("50,amount,-,,")
-
+    assert first["dataset"]["artifact"] == "repaired.csv"
+    assert b"\n50,-\n51,900\n52,3\n" in read(context, first["dataset"])
     second = one_pass(first, missing="median", outliers="clip")
-    assert second["source"] == {"path": "deep/table.csv"}
-    assert second["dataset"]["path"].startswith("deep/table.cleaned-")
-    assert "cleaned" not in second["dataset"]["path"].removeprefix("deep/table.cleaned-")
+    assert second["source"] == first["source"], "the file as it came"
+    assert second["source"]["path"] == "deep/table.csv"
     assert second["modifications_made"] == 3
-    assert len(list((tmp_path / "deep").iterdir())) == 7, "no temporary file is left"
+    assert [file.name for file in (tmp_path / "deep").iterdir()] == ["table.csv"], "the folder is left alone"
 
 
-def test_a_source_outside_the_folder_is_no_place_to_write(tmp_path: Path, context: ToolContext) -> None:
-    (tmp_path / "table.csv").write_text(TABLE + "C40,N/A\n")
-    state: dict[str, Any] = {"dataset": {"path": "table.csv"}, "source": {"path": "../elsewhere.csv"}}
-    state |= generate_rules(state, context=context)
-    with pytest.raises(ToolError, match="stay inside"):
-        apply_rules(state, context=context)
+def test_without_a_folder_for_artifacts_a_file_is_not_repaired(tmp_path: Path, context: ToolContext) -> None:
+    (tmp_path / "table.csv").write_text(TABLE + "C40, 3\n")
+    alone = replace(context, artifacts=None)
+    state: dict[str, Any] = {"dataset": {"path": "table.csv"}}
+    state |= generate_rules(state, context=alone)
+    with pytest.raises(ToolError, match="no folder for artifacts") as caught:
+        apply_rules(state, context=alone)
+    assert caught.value.code == "DATASET_NOT_WRITTEN"
 
 
-def test_parquet_keeps_its_types(tmp_path: Path, one_pass: Callable[..., dict[str, Any]]) -> None:
+def test_parquet_keeps_its_types(tmp_path: Path, context: ToolContext, one_pass: Callable[..., dict[str, Any]]) -> None:
     days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 3, 1), eager=True)
     count = len(days)
     table = pl.DataFrame(
         {
             "day": days,
             "small": pl.Series([*range(count - 1), None], dtype=pl.Int16),
-            "word": [f"w {row}" for row in range(count - 1)] + [" w "],
+            "word": [f"w {row}" for row in range(count - 1)] + [" w 3 "],
             "money": pl.Series([*range(count - 1), 9999], dtype=pl.Decimal(10, 2)),
         }
     )
     table.write_parquet(tmp_path / "table.parquet")
     state = one_pass({"dataset": {"path": "table.parquet"}}, missing="median", outliers="clip")
-    cleaned = pl.read_parquet(tmp_path / state["dataset"]["path"])
+    cleaned = pl.read_parquet(io.BytesIO(read(context, state["dataset"])))
     assert cleaned.schema == table.schema
     assert cleaned["small"][-1] == 29
-    assert cleaned["word"][-1] == "w"
+    assert cleaned["word"][-1] == "w 3"
     assert float(cleaned["money"][-1]) < 1000
     assert cleaned[:-1].equals(table[:-1])
-    digest = hashlib.sha256((tmp_path / state["dataset"]["path"]).read_bytes()).digest()
-    one_pass({"dataset": {"path": "table.parquet"}}, missing="median", outliers="clip")
-    assert hashlib.sha256((tmp_path / state["dataset"]["path"]).read_bytes()).digest() == digest
+    again = one_pass({"dataset": {"path": "table.parquet"}}, missing="median", outliers="clip")
+    assert again["dataset"] == state["dataset"]
 
 
-def test_jsonl_keeps_its_rows(tmp_path: Path, one_pass: Callable[..., dict[str, Any]]) -> None:
-    lines = ['{"id": %d, "size": %d}\n' % (row, row % 5) for row in range(30)]  # noqa: UP031
+def test_jsonl_keeps_its_rows(tmp_path: Path, context: ToolContext, one_pass: Callable[..., dict[str, Any]]) -> None:
+    lines = ['{"id": %d, "size": %d}\n' % (row, 100 * row) for row in range(30)]  # noqa: UP031
     (tmp_path / "table.jsonl").write_text("".join([*lines, '{"id": 30, "size": "1,234", "more": true}\n']))
     state = one_pass({"dataset": {"path": "table.jsonl"}})
-    cleaned = (tmp_path / state["dataset"]["path"]).read_text()
+    cleaned = read(context, state["dataset"]).decode()
     assert cleaned == "".join([*lines, '{"id": 30, "size": 1234, "more": true}\n'])

@@ -1,0 +1,1 @@
+"""Dependencies: which columns determine which, and what the rows that agree with a row say about it."""

@@ -1,0 +1,1 @@
+"""Profiles: what a table holds, told in bounded JSON."""

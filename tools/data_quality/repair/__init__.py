@@ -1,0 +1,1 @@
+"""Repairing: which cells change, and a patch log that can be undone."""

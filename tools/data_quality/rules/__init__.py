@@ -1,0 +1,1 @@
+"""Rules: their model, the owner's policies about them, and their words."""
