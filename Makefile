@@ -36,7 +36,7 @@ $(READY): requirements.lock
 	@$(FIND_PYTHON); exec "$$python" scripts/setup.py
 
 .PHONY: demo
-demo: $(READY) ## Clean a real table with a real server and report about it, in demo-output/<date>-<time>
+demo: $(READY) ## Repair a table of flights with a real server, compare it with the truth; files in demo-output/<date>-<time>
 	@$(RUN) -m api.demo $(ARGS)
 
 .PHONY: run
@@ -121,6 +121,12 @@ bench-full: $(READY) ## Measure speed thoroughly
 	  echo "==> bench.$$bench $(QUICK)"; \
 	  $(RUN) -m bench.$$bench $(QUICK) || exit 1; \
 	done
+
+DQ_SEEDS ?= 3
+.PHONY: dq-gate
+dq-gate: $(READY) ## Measure how well the data quality tools find and repair known errors; ARGS="--table planes"
+	@echo '==> bench.data_quality.gate: $(DQ_SEEDS) seeds'
+	@$(RUN) -m bench.data_quality.gate --seeds $(DQ_SEEDS) $(ARGS)
 
 .PHONY: clean
 clean: ## Remove caches, builds and demo-output; keeps .venv and data
