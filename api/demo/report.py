@@ -1,20 +1,15 @@
-"""The report of a run: what it says, as sections that the terminal and the Markdown file show alike."""
+"""What the demo says besides the steps, as sections of text and tables."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
-from api.demo import words
-from api.demo.server import DemoFailed
-from api.demo.sheet import Sheet
-from api.demo.story import Story
+from api.demo import marks, words
+from api.demo.marks import Cell, Changes, Truth
+from tools.data_quality.rules.model import Rule
+from tools.data_quality.rules.words import rule_in_words
 
-_TRAP: Final = (
-    "Why are these not repaired? Most are wrong: DVT and MYF lost the minus sign of their longitude, and EEN has latitude "
-    "and longitude swapped. But one is right: SYA lies in the Aleutians, at longitude +174. The numbers alone do not tell "
-    "which, so the tools report them and leave them as they are."
-)
-"""Known about the demo's table (see tools/data_quality/demo/README.md), not found by the run."""
+_MOST_RULES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,155 +26,78 @@ class Section:
     """A title, and what stands below it in this order."""
 
     title: str
-    before: str = ""
     table: Table | None = None
     after: str = ""
-    files: dict[str, str] = field(default_factory=dict)
 
 
-def compose(story: Story, original: Sheet, cleaned: Sheet, files: Mapping[str, str]) -> list[Section]:
-    """Return the report.
+def waiting(proposals: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> Section:
+    """What waits for approval, by rule, the rules with most repairs first."""
+    shown = proposals["by_rule"][:_MOST_RULES]
+    rows = []
+    for entry in shown:
+        rule = Rule.model_validate(rules[entry["rule_id"]])
+        example = entry["examples"][0]
+        change = f"row {example['row']}: {words.shown(example['old'])} → {words.shown(example['new'])}"
+        rows.append((f"{entry['cells']:,}", rule_in_words(rule, with_share=False), change))
+    more = len(proposals["by_rule"]) - len(shown)
+    after = f"{words.count(more, 'more rule is', 'more rules are')} in the report." if more else ""
+    table = Table(("cells", "rule", "an example"), rows, numeric=frozenset({"cells"}))
+    return Section(f"{words.count(proposals['total'], 'repair waits', 'repairs wait')} for approval", table, after)
 
-    Raises:
-        DemoFailed: The cleaned file does not differ from the original in exactly what the run says it has changed.
-    """
-    return [
-        _numbers(story, original, cleaned),
-        _changed(story, original, _check(story, original, cleaned)),
-        _left(story, cleaned),
-        _ending(story),
-        _rules(story),
-        Section("Files", files=dict(files)),
+
+def found(flags: Mapping[Cell, str], repeated_rows: int, at_once: Changes, approved: Changes) -> Section:
+    """What was found, by kind, and what became of it."""
+    counted = [marks.by_kind(cells, flags) for cells in (flags, at_once.cells, approved.cells)]
+    rows = [
+        (words.kind(kind), *(f"{each[kind]:,}" for each in counted), f"{count - counted[1][kind] - counted[2][kind]:,}")
+        for kind, count in counted[0].most_common()
     ]
+    if repeated_rows:
+        rows.append((words.kind("duplicate_row"), f"{repeated_rows:,}", "0", "0", f"{repeated_rows:,}"))
+    header = ("what was found", "cells", "repaired at once", "approved", "only reported")
+    total = len(flags) + repeated_rows
+    return Section(f"{total:,} anomalies", Table(header, rows, numeric=frozenset(header[1:])))
 
 
-def summary(story: Story) -> str:
-    """Return the whole report in a sentence or two."""
-    found = story.iterations[0].found
-    left = words.count(story.left["total"], "value needs", "values need")
+def examples(at_once: Changes, flags: Mapping[Cell, str]) -> Section:
+    """One repair of each kind that was done at once."""
+    seen: dict[str, tuple[Cell, tuple[str, str]]] = {}
+    for cell, change in at_once.cells.items():
+        seen.setdefault(flags.get(cell, "other"), (cell, change))
+    rows = [
+        (words.kind(kind), str(row), column, words.shown(old), words.shown(new))
+        for kind, ((row, column), (old, new)) in seen.items()
+    ]
+    table = Table(("one of each kind", "row", "column", "old", "new"), rows, numeric=frozenset({"row"}))
+    return Section(f"{words.count(len(at_once.cells), 'cell was', 'cells were')} repaired at once", table)
+
+
+def compared(
+    truth: Truth, flags: Mapping[Cell, str], repeated_rows: Sequence[int], at_once: Changes, approved: Changes
+) -> Section:
+    """How all that compares with the truth."""
+    hits = [cell for cell in truth.right if cell in flags]
+    repaired = [
+        cell
+        for cell, right in truth.right.items()
+        if any(changes.cells.get(cell, ("", None))[1] == right for changes in (at_once, approved))
+    ]
+    wrong, seen, mended = (marks.by_kind(cells, truth.kinds) for cells in (truth.right, hits, repaired))
+    rows = [(kind, f"{count:,}", f"{seen[kind]:,}", f"{mended[kind]:,}") for kind, count in wrong.most_common()]
+    rows.append(("all", f"{len(truth.right):,}", f"{len(hits):,}", f"{len(repaired):,}"))
+    header = ("error that was put in", "cells", "found", "repaired right")
+    rows_found = len(truth.repeated_rows.intersection(repeated_rows))
+    after = (
+        f"Found {len(hits):,} of {words.count(len(truth.right), 'wrong cell')}, and {rows_found:,} of "
+        f"{words.count(len(truth.repeated_rows), 'repeated row')}; "
+        f"{words.count(len(flags) - len(hits), 'false alarm')}. "
+        f"{_fate('Repaired at once', at_once)} {_fate('Approved', approved)}"
+    )
+    return Section("Compared with the truth", Table(header, rows, numeric=frozenset(header[1:])), after)
+
+
+def _fate(what: str, changes: Changes) -> str:
     return (
-        f"{words.count(found['total'], 'anomaly', 'anomalies')} found ({words.kinds(found['by_kind'])}); "
-        f"{words.count(story.change_count, 'cell')} changed; {left} a person ({words.kinds(story.left['by_kind'])})."
+        f"{what}: {words.count(len(changes.cells), 'cell')}, {changes.right:,} of them right, {changes.still_wrong:,} "
+        f"still wrong, and {changes.broken:,} that had been right."
     )
-
-
-def _numbers(story: Story, original: Sheet, cleaned: Sheet) -> Section:
-    iterations = story.iterations
-    first = iterations[0]
-    names = sorted({kind for one in iterations for report in (one.found, one.left) for kind in report["by_kind"]})
-    rows = [
-        ("rows", f"{len(original.rows):,}", *_last_only(f"{len(cleaned.rows):,}", len(iterations))),
-        ("columns", f"{len(original.header):,}", *_last_only(f"{len(cleaned.header):,}", len(iterations))),
-        ("quality score", f"{first.found_score:g}", *(f"{one.left_score:g}" for one in iterations)),
-        ("cells changed", "", *(str(one.patch["total"]) for one in iterations)),
-        ("anomalies", str(first.found["total"]), *(str(one.left["total"]) for one in iterations)),
-    ]
-    rows += [
-        (
-            f"  {words.kind(name, 2)}",
-            str(first.found["by_kind"].get(name, 0)),
-            *(str(one.left["by_kind"].get(name, 0)) for one in iterations),
-        )
-        for name in names
-    ]
-    header = ("", "before", *(f"after {one.number}" for one in iterations))
-    emptied = sum(1 for change in story.changes if change["new"] is None and change["column"] is not None)
-    note = "The score is 100 times the share of cells without an anomaly."
-    if emptied and story.left["total"] == first.found["total"]:
-        note += (
-            f" It is what it was: {words.count(emptied, 'word')} that only stood for a missing value became "
-            f"{words.count(emptied, 'empty cell')}, which is more honest, and still a gap."
-        )
-    return Section("Before and after", table=Table(header, rows, numeric=frozenset(header[1:])), after=note)
-
-
-def _last_only(text: str, length: int) -> list[str]:
-    return [""] * (length - 1) + [text]
-
-
-def _check(story: Story, original: Sheet, cleaned: Sheet) -> str:
-    """Compare the run's word with the two files; return what can be said about it."""
-    if len(story.changes) < story.change_count:
-        return f"These are the first {len(story.changes)} of {story.change_count:,} changes; the patch has all."
-    differing = original.differences(cleaned)
-    if differing is None:
-        return "Rows were removed; the patch says which."
-    if set(differing) != {(change["row"], change["column"]) for change in story.changes}:
-        raise DemoFailed(f"{cleaned.path} differs from {original.path} in other cells than the patch says.")
-    if not differing:
-        return "The data was left as it is."
-    return "Checked: the cleaned file differs from the original in exactly these cells, and the original is untouched."
-
-
-def _changed(story: Story, original: Sheet, checked: str) -> Section:
-    rows_are_the_original = all(change["column"] is not None for change in story.changes)
-    rows = []
-    for change in story.changes:
-        rule = change["rule"]
-        why = f"{words.rule(rule)}: {words.repair(rule)}" if rule else change["rule_id"]
-        label = original.label(change["row"]) if rows_are_the_original else ""
-        old, new = words.shown(change["old"]), words.shown(change["new"])
-        rows.append((str(change["row"]), label, change["column"] or "(row)", old, new, why))
-    table = Table(("row", "airport", "column", "old", "new", "why"), rows, numeric=frozenset({"row"}))
-    title = words.count(story.change_count, "cell was", "cells were") + " changed"
-    return Section(title, table=table if rows else None, after=checked)
-
-
-def _left(story: Story, cleaned: Sheet) -> Section:
-    title = words.count(story.left["total"], "value needs", "values need") + " a person"
-    rows = [
-        (
-            str(one["row"]),
-            cleaned.label(one["row"]),
-            one["column"] or "(row)",
-            words.shown(one["value"]),
-            one["reason"],
-        )
-        for one in sorted(story.left["sample"], key=lambda one: (one["kind"] != "outlier", one["row"]))
-    ]
-    if not rows:
-        return Section(title)
-    example = rows[0]
-    note = f"Rows count from 0 below the header: row {example[0]} is line {int(example[0]) + 2} of the file. "
-    trap = _TRAP if any(label.startswith("SYA ") for _, label, *_ in rows) else ""
-    table = Table(("row", "airport", "column", "value", "why it is suspicious"), rows, numeric=frozenset({"row"}))
-    return Section(title, table=table, after=note + trap)
-
-
-def _ending(story: Story) -> Section:
-    last = story.iterations[-1]
-    if story.exhausted is None:
-        return Section("Why it stopped", f"After iteration {last.number} few enough anomalies were left.")
-    wanted = " and ".join(
-        f"{one['field']} {one['operator']} {one['value']} (it was {one['actual']})"
-        for one in story.exhausted["operands"]
-    )
-    text = (
-        f'The server warned "loop_exhausted": iteration {last.number} of at most {story.exhausted["max_iterations"]} was '
-        f"over, and the loop should have ended with {wanted}."
-    )
-    idle = [str(one.number) for one in story.iterations if not one.patch["total"]]
-    if idle:
-        text += (
-            f" {'Iterations' if len(idle) > 1 else 'Iteration'} {' and '.join(idle)} changed nothing, so more of them would "
-            f"not help: no rule can repair what is left without guessing."
-        )
-    left = words.count(story.left["total"], "value needs", "values need")
-    return Section("Why it stopped", f"{text} {left} a person.")
-
-
-def _rules(story: Story) -> Section:
-    rows = []
-    previous = ""
-    place = {column["name"]: index for index, column in enumerate(story.iterations[0].profile["column_profiles"])}
-    by_column = sorted(  # in the order of the table, rules about whole rows last
-        story.rules, key=lambda rule: len(place) if rule["type"] == "unique_rows" else place[rule["columns"][0]]
-    )
-    for rule in by_column:
-        column = rule["columns"][0] if rule["type"] != "unique_rows" else "(row)"
-        broken = f"{rule['violations']:,}" if rule["violations"] else "-"
-        rows.append((column if column != previous else "", words.rule(rule), broken, words.repair(rule)))
-        previous = column
-    table = Table(("column", "rule", "broken by", "then"), rows, numeric=frozenset({"broken by"}))
-    before = "Found by iteration 1 in the data as it came; each holds for all or nearly all of its column."
-    return Section(words.count(len(rows), "rule"), before, table)

@@ -25,14 +25,13 @@ class DemoFailed(Exception):
 
 
 @contextmanager
-def serving(data_dir: Path, datasets_dir: Path, log: Path) -> Iterator[str]:
-    """Run a server with a journal in `data_dir`; yields its URL, and stops it at the end, whatever happened.
+def serving(data_dir: Path, log: Path) -> Iterator[str]:
+    """Run a server that keeps everything in `data_dir`; yields its URL, and stops it at the end, whatever happened.
 
     Raises:
         DemoFailed: It did not start, or did not end cleanly.
     """
-    command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "0"]
-    command += ["--data-dir", str(data_dir), "--datasets-dir", str(datasets_dir)]
+    command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "0", "--data-dir", str(data_dir)]
     # The demo's server must not be changed by what the environment says about another one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WFE_")}
     with log.open("wb") as output:

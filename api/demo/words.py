@@ -1,25 +1,28 @@
-"""Rules, kinds of anomalies and amounts, in the words of a reader."""
+"""Kinds of anomalies, amounts and values, in the words of a reader."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 _KINDS: Final = {
-    "missing": ("empty cell", "empty cells"),
-    "placeholder": ("placeholder", "placeholders"),
-    "wrong_type": ("value of another type", "values of another type"),
-    "format": ("value of another format", "values of another format"),
-    "outlier": ("outlier", "outliers"),
-    "duplicate_row": ("repeated row", "repeated rows"),
+    "missing": "missing values",
+    "placeholder": "placeholders",
+    "type": "values of another type",
+    "format": "other spellings",
+    "unit": "units",
+    "encoding": "wrong character sets",
+    "typo": "typos",
+    "rare_category": "rare categories",
+    "outlier": "outliers",
+    "dependency": "contradictions",
+    "merged": "merged cells",
+    "swapped": "exchanged cells",
+    "date": "impossible dates",
+    "geography": "misplaced places",
+    "sign": "wrong signs",
+    "order": "pairs out of order",
+    "duplicate_row": "repeated rows",
 }
-_REPAIRS: Final = {
-    "set_null": "emptied",
-    "trim": "trimmed",
-    "plain_number": "written plainly",
-    "fill": "filled with {value}",
-    "clip": "moved to the nearer limit",
-    "drop_row": "row removed",
-}
-_SHOWN_VALUES: Final = 9
+_SHOWN: Final = 40
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -27,15 +30,15 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def kind(name: str, number: int = 1) -> str:
-    """Return the name of a kind of anomaly, for one or many."""
-    one, many = _KINDS.get(name, (name, name))
-    return one if number == 1 else many
+def kind(name: str) -> str:
+    """Return the name of a kind of anomaly, for many of them."""
+    return _KINDS.get(name, name)
 
 
-def kinds(by_kind: Mapping[str, int]) -> str:
-    """Return `6 outliers, 3 placeholders`."""
-    return ", ".join(f"{number:,} {kind(name, number)}" for name, number in by_kind.items())
+def most_frequent(by_kind: Mapping[str, int]) -> str:
+    """Return `103 of them missing values`."""
+    name, number = max(by_kind.items(), key=lambda item: item[1])
+    return f"{number:,} of them {kind(name)}"
 
 
 def duration(milliseconds: float) -> str:
@@ -44,44 +47,5 @@ def duration(milliseconds: float) -> str:
 
 def shown(value: object) -> str:
     """Return a value of a cell as it may stand in a sentence or a table."""
-    return "(empty)" if value is None or value == "" else str(value)
-
-
-def rule(one: Mapping[str, Any]) -> str:
-    """Return what a rule demands, without naming its column."""
-    params = one["params"]
-    match one["type"]:
-        case "placeholder":
-            words = ", ".join(f'"{word}"' for word in params["words"])
-            return f"{words} (in any case) stands for a missing value"
-        case "trimmed":
-            return "no white space at either end"
-        case "plain_number":
-            return "numbers without separators or signs of currency"
-        case "type":
-            return {"integer": "a whole number", "decimal": "a number"}.get(params["type"], f"a {params['type']}")
-        case "not_null":
-            return "never empty"
-        case "range":
-            return f"from {params['min']:g} to {params['max']:g}"
-        case "format":
-            return f"looks like {params['shape']}"
-        case "allowed_values":
-            values = params["values"]
-            more = f" and {len(values) - _SHOWN_VALUES} more" if len(values) > _SHOWN_VALUES else ""
-            return f"one of {', '.join(values[:_SHOWN_VALUES])}{more}"
-        case "unique":
-            return "no value twice"
-        case "unique_rows":
-            return "no two rows are equal"
-        case unknown:
-            return str(unknown)
-
-
-def repair(one: Mapping[str, Any]) -> str:
-    """Return what is done to a value that breaks the rule."""
-    action = one["repair"]
-    if action is None:
-        return "reported only"
-    name = str(action["action"])
-    return _REPAIRS.get(name, name).format(value=action["value"])
+    text = "(empty)" if value is None or value == "" else str(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

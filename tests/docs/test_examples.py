@@ -1,15 +1,18 @@
 """The examples in the pages do what the pages say: JSON parses, graphs are accepted, Python runs."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtime.graph.checks import judge
-from tests.docs.pages import Block, blocks
+from tests.docs.pages import ROOT, Block, blocks, section
 from tools import default_registry
 from tools.data_quality import get_data_quality_graph_definition
+from tools.data_quality.detectors.flags import KINDS
+from tools.data_quality.rules.model import RULE_TYPES
 
 JSON = blocks("json")
 RUNNABLE = blocks("python runnable")
@@ -24,9 +27,17 @@ def test_json_parses_and_graphs_are_accepted(block: Block) -> None:
         assert (verdict.errors, verdict.warnings) == ([], [])
 
 
-def test_the_data_quality_graph_is_the_one_that_is_shown() -> None:
+def test_the_data_quality_graphs_are_those_that_are_shown() -> None:
     shown = [json.loads(block.text) for block in JSON if block.page == "docs/data_quality.md"]
     assert get_data_quality_graph_definition() in shown
+    assert get_data_quality_graph_definition(review=True) in shown
+
+
+def test_what_the_data_quality_tools_detect_and_the_rules_they_derive_are_all_listed() -> None:
+    page = ROOT / "docs" / "data_quality.md"
+    kinds = re.findall(r"^\| `(\w+)` \|", section(page, "What is detected"), re.MULTILINE)
+    rules = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?) \|", section(page, "Rules"), re.MULTILINE)))
+    assert (tuple(kinds), sorted(rules)) == (KINDS, sorted(RULE_TYPES))
 
 
 @pytest.mark.parametrize("block", RUNNABLE, ids=str)
