@@ -209,6 +209,13 @@ def _measured(column: Column, filled: list[int], rows: int) -> dict[int, Measure
         if read := read_measured(column.text(code)):
             found[code] = read
             units[read.unit] += column.counts[code]
+    letters = {unit for unit in units if len(unit) == 1}
+    if letters:
+        # `5 k` says that `5k` is no code here.
+        for code in filled:
+            if code not in found and (read := read_measured(column.text(code), letters)):
+                found[code] = read
+                units[read.unit] += column.counts[code]
     with_unit = sum(count for unit, count in units.items() if unit)
     frequent = [unit for unit, count in units.items() if unit and count >= 0.01 * rows]
     holding = column.rows_with(found)

@@ -4,6 +4,7 @@ Invariant: reading splits a text into a number and the rest, and the two written
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,8 +33,13 @@ class Measured:
     gap: str = ""
 
 
-def read_measured(text: str) -> Measured | None:
-    """The number and the unit in a trimmed text; None where it is something else: a code, or a sentence."""
+def read_measured(text: str, letters: Collection[str] = _LETTERS) -> Measured | None:
+    """The number and the unit in a trimmed text; None where it is something else: a code, or a sentence.
+
+    Args:
+        text: Without white space around it.
+        letters: The letters that are units right behind a number.
+    """
     match = _MEASURED.fullmatch(text)
     if match is None:
         return None
@@ -41,7 +47,7 @@ def read_measured(text: str) -> Measured | None:
     if number is None:
         return None
     unit = re.sub(r"\s*/\s*", "/", (match["unit"] or "").strip())
-    if len(unit) == 1 and unit.isalpha() and unit not in _LETTERS and not match["gap"]:
+    if len(unit) == 1 and unit.isalpha() and unit not in letters and not match["gap"]:
         return None
     if match["before"]:
         return None if unit else Measured(number, match["before"])

@@ -103,7 +103,7 @@ def check(rule: Rule, table: Table) -> Iterator[Flag]:
     as_written = _keeps_zeros(study)
     for code in study.filled:
         text = study.column.text(code)
-        measured = read_measured(text)
+        measured = study.measured.get(code) or read_measured(text)
         if measured is None:
             yield from _mark_exchanged(rule, place, code, text)
         elif rule.params["spellings"]:

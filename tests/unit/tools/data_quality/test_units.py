@@ -8,7 +8,7 @@ from tests.support.quality_tables import cleaned, found, judged, studied, table_
 from tools.data_quality.columns.cells import Cell
 from tools.data_quality.columns.units import Measured, bare_unit, read_measured
 from tools.data_quality.detectors import units
-from tools.data_quality.detectors.flags import Flag
+from tools.data_quality.detectors.flags import Flag, Suggestion
 
 chance = random.Random(3)
 NUMBERS = [chance.randint(8, 32) for _ in range(300)]
@@ -177,3 +177,12 @@ def test_a_letter_in_the_place_of_a_mark_is_a_slip() -> None:
     assert list(found) == ["80x"]
     assert found["80x"].suggestion
     assert (found["80x"].suggestion.value, found["80x"].tier) == ("80%", "suggest")
+
+
+def test_a_letter_that_stands_apart_from_some_numbers_is_a_unit_behind_the_others() -> None:
+    ways = ("{}k", "{} k", "{} thousand", "{}thousand")
+    cells = [ways[row % 4].format(number) for row, number in enumerate(NUMBERS)]
+    found = flags(*cells)
+    assert found.keys() == set(cells)
+    assert found[f"{NUMBERS[0]}k"].suggestion == Suggestion(str(NUMBERS[0]))
+    assert studied(*[f"{number}B" for number in NUMBERS]).semantic != "unit_number", "a house, or a model"
