@@ -9,25 +9,25 @@ Invariant: a function of the table alone; the shuffle has a fixed seed and ties 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
 
+from tools.data_quality.dependencies.agreement import FEWEST_OTHERS, LARGE, agreement, pairs_of, usual_share
 from tools.data_quality.dependencies.keys import Keys
+from tools.data_quality.dependencies.model import Dependency
+from tools.data_quality.dependencies.together import mine_together
 
 SAMPLE_ROWS: Final = 20_000
 _FEWEST_ROWS: Final = 20
 _FEWEST_GROUPS: Final = 8  # groups of two or more rows: fewer make any pair look dependent
 _FEWEST_LARGE_GROUPS: Final = 4  # unless they are large, and the values of the dependent are spread evenly
-_LARGE: Final = 20  # rows
 _CLEAR: Final = 0.85  # agreement and lift of large groups
-_CONCENTRATED: Final = 0.3  # share of disagreeing rows that may have the one exception of their group
 _EVEN: Final = 0.5  # share of the most frequent value up to which values are spread evenly
 _FEWEST_DEPENDENTS: Final = 2
 _AGREEMENT: Final = 0.8
 _LIFT: Final = 0.75
-_FEWEST_OTHERS: Final = 4  # disagreeing rows from which it can be said what they look like
 _EXACT: Final = 0.995
 _IN_ORDER: Final = ("category", "name", "text", "code")
 _MOST_IN_ORDER: Final = 200
@@ -44,7 +44,6 @@ _DIRTY_REPEATED: Final = 0.25
 _NOISY_AGREEMENT: Final = 0.3
 _NOISY_LIFT: Final = 0.25
 _NOISY_MOST: Final = 0.97
-_REPEATED: Final = 0.5  # share of disagreeing rows that may be repeated exceptions
 _DENSE: Final = 0.6  # share of the cells of entity times source that are there
 _UNIQUE: Final = 0.99
 _FEWEST_SOURCES: Final = 4
@@ -52,40 +51,8 @@ _MOST_JUDGED: Final = 10_000  # pairs that are looked at closely: those of a hun
 _SEED: Final = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
-    """`determinants` together decide `dependent` (places of columns).
-
-    Attributes:
-        agreement: Share of rows that agree with another row of their group, from 0 to 1.
-        lift: Share of the disagreement by chance that the dependency removes.
-        repeated: Share of disagreeing rows whose value occurs more than once in their group: exceptions, not errors.
-        source: In a table that tells the same facts by several sources, the column that names the source.
-        offset: The determinant is read in another row: the one before (-1) or after (1). 0 for the row itself.
-        is_doubtful: So many rows disagree that only a determinant that names entities can be believed.
-        foreign_only: Nearly all cells of the dependent are alike, so that only a value which is usual in no group at all
-            speaks of an error.
-    """
-
-    determinants: tuple[int, ...]
-    dependent: int
-    agreement: float
-    lift: float = 1.0
-    repeated: float = 0.0
-    groups: int = 0
-    source: int | None = None
-    foreign_only: bool = False
-    offset: int = 0
-    is_doubtful: bool = False
-
-    @property
-    def is_noisy(self) -> bool:
-        """Sources contradict each other, so that a majority is likely and not certain."""
-        return self.source is not None
-
-
 def mine(keys: Keys, visit: Callable[[int, int], None] = lambda done, total: None) -> list[Dependency]:
-    """Find the dependencies between single columns, in order of dependent and determinant.
+    """Find the dependencies of a table, in order of dependent and determinant: of single columns, then of two together.
 
     Args:
         keys: The table.
@@ -118,14 +85,16 @@ def mine(keys: Keys, visit: Callable[[int, int], None] = lambda done, total: Non
     # The order of rows is weaker evidence than what is written in them.
     decided = {item.dependent for item in found if not item.offset}
     found = [item for item in found if not item.offset or item.dependent not in decided]
-    return sorted(_sharpened(keys, found), key=lambda item: (item.dependent, item.offset, item.determinants))
+    found = _sharpened(keys, found)
+    found += mine_together(keys, found, lambda: visit(width, width))
+    return sorted(found, key=lambda item: (item.dependent, item.offset, item.determinants))
 
 
 def _sample(keys: Keys, place: int) -> pl.DataFrame | None:
     """Whole groups of rows that agree in a column, as many as fit in the sample."""
     name = str(place)
     counts = keys.frame[name].drop_nulls().value_counts(name="rows").filter(pl.col("rows") > 1)
-    if counts.height < _FEWEST_GROUPS and int((counts["rows"] >= _LARGE).sum()) < _FEWEST_LARGE_GROUPS:
+    if counts.height < _FEWEST_GROUPS and int((counts["rows"] >= LARGE).sum()) < _FEWEST_LARGE_GROUPS:
         return None
     # Multiplying by an odd constant spreads neighbouring keys, so that the sample is not the head of the file.
     spread = (pl.col(name).cast(pl.UInt64) * 2_654_435_761) % 4_294_967_296
@@ -164,26 +133,26 @@ def _most_agreement(groups: pl.DataFrame, place: int, width: int) -> list[float]
 def _judge(
     groups: pl.DataFrame, place: int, dependent: int, source: int | None, *, is_measure: bool
 ) -> list[Dependency]:
-    seen = _agreement(groups, [str(place)], str(dependent))
+    seen = agreement(groups, [str(place)], str(dependent))
     if seen is None or seen.groups < _FEWEST_LARGE_GROUPS:
         return []
     if seen.agreement < (_NOISY_AGREEMENT if source is not None else _DIRTY_AGREEMENT):
         return []
-    chance = _agreement(groups, [str(place)], f"shuffled {dependent}")
+    chance = agreement(groups, [str(place)], f"shuffled {dependent}")
     by_chance = chance.agreement if chance else 0.0
     lift = 1 - (1 - seen.agreement) / (1 - by_chance) if by_chance < 1 else 0.0
     told = Dependency((place,), dependent, seen.agreement, lift, seen.repeated, seen.groups)
     if seen.groups < _FEWEST_GROUPS:
         is_clear = seen.agreement >= _CLEAR and lift >= _CLEAR and seen.scatters
-        return [told] if is_clear and _usual_share(groups, dependent) <= _EVEN else []
+        return [told] if is_clear and usual_share(groups, dependent) <= _EVEN else []
     # The more rows disagree, the more clearly they must be errors: each different from the others.
     is_strong = seen.agreement >= _AGREEMENT and lift >= _LIFT and seen.scatters
     # Of measures, two hardly ever disagree alike, whether they are wrong or not.
     is_told_once = source in (None, dependent) and not is_measure
     is_dirty = (
-        is_told_once and lift >= _DIRTY_LIFT and seen.repeated <= _DIRTY_REPEATED and seen.others >= _FEWEST_OTHERS
+        is_told_once and lift >= _DIRTY_LIFT and seen.repeated <= _DIRTY_REPEATED and seen.others >= FEWEST_OTHERS
     )
-    if (is_strong or is_dirty) and _usual_share(groups, dependent) < _CONSTANT:
+    if (is_strong or is_dirty) and usual_share(groups, dependent) < _CONSTANT:
         return [replace(told, is_doubtful=not is_strong)]
     if source not in (None, dependent) and lift >= _NOISY_LIFT and seen.agreement <= _NOISY_MOST:
         return [replace(told, source=source)]
@@ -211,7 +180,7 @@ def _sequences(keys: Keys, place: int) -> list[Dependency]:
         differing = head.filter(pl.col(str(place)) != pl.col(name)).height
         if differing < _CHANGING * head.drop_nulls().height:
             continue
-        seen = _agreement(head, [name], str(place))
+        seen = agreement(head, [name], str(place))
         if seen and seen.groups >= _FEWEST_GROUPS and seen.agreement >= _AGREEMENT:
             found.append(Dependency((place,), place, seen.agreement, groups=seen.groups, offset=offset))
     return found
@@ -241,7 +210,7 @@ def _sharpened(keys: Keys, found: list[Dependency]) -> list[Dependency]:
                 samples[place] = _sample(keys, place)
             for other in few:
                 groups = samples[place]
-                if keys.table.studies[dependent].is_numeric:
+                if keys.table.studies[dependent].is_numeric and keys.table.studies[other].is_numeric:
                     continue  # two measures nearly decide a third one by chance, or by physics
                 if (
                     groups is None
@@ -250,7 +219,7 @@ def _sharpened(keys: Keys, found: list[Dependency]) -> list[Dependency]:
                     or (other, dependent) in decided
                 ):
                     continue
-                both = _agreement(groups, [str(place), str(other)], str(dependent))
+                both = agreement(groups, [str(place), str(other)], str(dependent))
                 if both is None or both.pairs < _STILL_GROUPED * _rows_in_groups(groups, place, dependent):
                     continue
                 if 1 - both.agreement <= _SHARPER * (1 - best.agreement):
@@ -266,7 +235,7 @@ def _rows_in_groups(groups: pl.DataFrame, place: int, dependent: int) -> int:
 
 def _holds(keys: Keys, item: Dependency) -> bool:
     """Whether what a sample shows is so in all rows: groups of a large table are many, and some have exceptions."""
-    seen = _agreement(keys.frame, [str(item.determinants[0])], str(item.dependent))
+    seen = agreement(keys.frame, [str(item.determinants[0])], str(item.dependent))
     if seen is None:
         return False
     if item.is_noisy:
@@ -276,74 +245,9 @@ def _holds(keys: Keys, item: Dependency) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Agreement:
-    """How far rows of one group agree, see `Dependency`.
-
-    Attributes:
-        pairs: Rows that have another row in their group.
-        others: Rows that have not the usual value of their group.
-        concentrated: Share of those whose value is what half of the others in their group have, and three rows at least: in
-            a large group errors repeat by chance, but they do not gather in one value.
-    """
-
-    agreement: float
-    repeated: float
-    groups: int
-    pairs: int
-    others: int
-    concentrated: float
-
-    @property
-    def scatters(self) -> bool:
-        """Whether the rows that disagree look like errors, each different from the others, and not like exceptions."""
-        if self.repeated <= _REPEATED or self.others < _FEWEST_OTHERS:
-            return True
-        return self.pairs >= _LARGE * self.groups and self.concentrated <= _CONCENTRATED
-
-
-def _pairs(frame: pl.DataFrame, determinants: list[str], dependent: str) -> pl.DataFrame:
-    rows = frame.select(*determinants, dependent).drop_nulls()
-    return rows.group_by(*determinants, dependent).len("rows")
-
-
-def _agreement(frame: pl.DataFrame, determinants: list[str], dependent: str) -> _Agreement | None:
-    of_group = (
-        _pairs(frame, determinants, dependent)
-        .group_by(determinants)
-        .agg(
-            all=pl.col("rows").sum(),
-            top=pl.col("rows").max(),
-            repeated=pl.col("rows").filter(pl.col("rows") > 1).sum(),
-            second=pl.when(pl.len() > 1).then(pl.col("rows").top_k(2).min()).otherwise(0),
-        )
-        .filter(pl.col("all") > 1)
-    )
-    is_concentrated = (pl.col("second") > 2) & (2 * pl.col("second") >= pl.col("all") - pl.col("top"))
-    groups, all_pairs, agreeing, others, repeated, concentrated = of_group.select(
-        groups=pl.len(),
-        pairs=(pl.col("all") - 1).sum(),
-        agreeing=(pl.col("top") - 1).sum(),
-        others=(pl.col("all") - pl.col("top")).sum(),
-        repeated=pl.when(pl.col("top") > 1).then(pl.col("repeated") - pl.col("top")).otherwise(0).sum(),
-        concentrated=pl.col("second").filter(is_concentrated).sum(),
-    ).row(0)
-    if not all_pairs:
-        return None
-    shares = (repeated / others, concentrated / others) if others else (0.0, 0.0)
-    return _Agreement(agreeing / all_pairs, shares[0], groups, all_pairs, others, shares[1])
-
-
-def _usual_share(groups: pl.DataFrame, dependent: int) -> float:
-    """Share of the most frequent value of a column."""
-    filled = groups[str(dependent)].drop_nulls()
-    most: int = filled.value_counts(name="rows").select(pl.col("rows").max()).item() if len(filled) else 0
-    return most / len(filled) if len(filled) else 1.0
-
-
 def _settled(frame: pl.DataFrame, determinant: str, dependent: str) -> float:
     """Of the rows that hold one of the less frequent values, the share in groups where it is the usual one."""
-    pairs = _pairs(frame, [determinant], dependent).with_columns(
+    pairs = pairs_of(frame, [determinant], dependent).with_columns(
         all=pl.col("rows").sum().over(determinant),
         top=pl.col("rows").max().over(determinant),
         usual=pl.col("rows").sum().over(dependent),

@@ -11,7 +11,7 @@ from typing import Final
 import polars as pl
 
 from tools.data_quality.dependencies.keys import Keys
-from tools.data_quality.dependencies.mining import Dependency
+from tools.data_quality.dependencies.model import Dependency
 
 _ROUNDS: Final = 3
 _SCALE: Final = 1000  # rows are counted in whole numbers; weights keep three digits

@@ -18,7 +18,7 @@ import polars as pl
 from rapidfuzz.distance import OSA
 
 from tools.data_quality.dependencies.keys import Keys
-from tools.data_quality.dependencies.mining import Dependency
+from tools.data_quality.dependencies.model import Dependency
 from tools.data_quality.dependencies.sources import source_ballots
 
 _SURE: Final = 0.995

@@ -13,7 +13,8 @@ from typing import Final
 
 from tools.data_quality.columns.table import Table
 from tools.data_quality.dependencies.keys import Keys
-from tools.data_quality.dependencies.mining import Dependency, mine
+from tools.data_quality.dependencies.mining import mine
+from tools.data_quality.dependencies.model import Dependency
 from tools.data_quality.dependencies.voting import Verdict, is_slip, vote_all
 from tools.data_quality.detectors.flags import Flag, Suggestion, Tier
 from tools.data_quality.rules.model import Rule, RuleType, make_rule

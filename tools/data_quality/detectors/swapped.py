@@ -146,7 +146,11 @@ def _exchanged(one: _Looks, other: _Looks) -> list[int]:
         for looks, codes in zip((one, other), strange, strict=True)
     ]
     rows: list[int] = (masks[0] & masks[1]).arg_true().to_list()
-    fewest = max(_FEWEST, _TOGETHER * min(int(mask.sum()) for mask in masks))
+    alone = min(int(mask.sum()) for mask in masks)
+    if one.study.is_numeric and other.study.is_numeric:
+        # Where numbers reach far in any case, two that do so at once may go together: a late hour and a long delay.
+        alone = max(looks.study.column.rows_with(looks.outside) for looks in (one, other))
+    fewest = max(_FEWEST, _TOGETHER * alone)
     return rows if fewest <= len(rows) <= _MOST * one.study.column.rows else []
 
 

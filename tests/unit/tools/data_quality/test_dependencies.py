@@ -20,9 +20,10 @@ from tests.support.quality_tables import (
     words,
 )
 from tools.data_quality.columns.table import Table
-from tools.data_quality.dependencies import mining
+from tools.data_quality.dependencies import mining, together
 from tools.data_quality.dependencies.keys import Keys
-from tools.data_quality.dependencies.mining import Dependency, mine
+from tools.data_quality.dependencies.mining import mine
+from tools.data_quality.dependencies.model import Dependency
 from tools.data_quality.dependencies.voting import agreeing, vote_all
 from tools.data_quality.detectors import dependency
 
@@ -224,6 +225,47 @@ def test_two_columns_together_determine_what_one_does_with_exceptions() -> None:
     assert not found & branches, "the second office is an office"
     day = {row for row in range(len(dirty["town"])) if dirty["office"][row] != columns["office"][row]}
     assert len(found & day) >= 35
+
+
+def ways(seed: int = 1, between: int = 12) -> Columns:
+    """Journeys between towns: a way has one length and one kind of road, from here to there; neither town alone has."""
+    chance = random.Random(seed)
+    towns = words(between)
+    length = {(start, end): str(chance.randint(20, 900)) for start in towns for end in towns}
+    road = {way: chance.choice(("Bridge", "Tunnel", "Ferry", "Track", "Pass")) for way in length}
+    trips = [chance.choice(sorted(length)) for _ in range(1_200)]
+    return {
+        "start": [start for start, _ in trips],
+        "end": [end for _, end in trips],
+        "miles": [length[way] for way in trips],
+        "road": [road[way] for way in trips],
+        "load": [str(chance.randint(1, 40)) for _ in trips],
+    }
+
+
+def test_two_columns_together_determine_what_neither_does_alone() -> None:
+    columns = ways()
+    assert pairs(columns) == {("miles", "start", "end"), ("road", "start", "end")}
+    dirty = changed(columns, miles={5: columns["miles"][6], 700: columns["miles"][701]})
+    assert found(dirty) == [(5, "miles"), (700, "miles")]
+    assert cleaned(dirty).proposed.content == columns
+
+
+def test_two_columns_determine_nothing_where_one_does_or_most_rows_are_alone() -> None:
+    assert not [pair for pair in pairs(SITES) if len(pair) > 2]
+    assert pairs(ways(between=60)) == set(), "hardly any way is gone twice"
+    numbers = ways()
+    towns = sorted(set(numbers["start"]))
+    numbers |= {name: [str(100 * towns.index(town)) for town in numbers[name]] for name in ("start", "end")}
+    assert pairs(numbers) == set(), "measures nearly decide anything"
+
+
+def test_of_a_large_table_whole_groups_of_two_columns_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "_SAMPLE_ROWS", 300)
+    assert pairs(ways()) == {("miles", "start", "end"), ("road", "start", "end")}
+    columns = ways()
+    spoiled = changed(columns, miles={row: str(row) for row in range(0, 1_200, 5)})
+    assert ("miles", "start", "end") not in pairs(spoiled)
 
 
 def test_what_is_decided_already_does_not_sharpen() -> None:

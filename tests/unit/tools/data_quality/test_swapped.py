@@ -66,6 +66,17 @@ def test_numbers_that_lie_where_those_of_the_other_column_lie_were_exchanged() -
     assert rows_flagged(exchanged(columns, "length", "width", [3, 40, 170])) == set(), "nobody can tell"
 
 
+def test_numbers_that_reach_far_together_were_not_exchanged() -> None:
+    """Trains that leave after midnight are those of the evening that are hours late."""
+    chance = random.Random(6)
+    planned = [chance.randint(700, 1_900) for _ in range(1_500)] + [1_850] * 12
+    late = [chance.randint(0, 40) if chance.random() < 0.94 else chance.randint(340, 480) for _ in range(1_500)]
+    late += range(555, 603, 4)
+    leaves = [(start + delay) % 2_400 for start, delay in zip(planned, late, strict=True)]
+    assert max(leaves[-12:]) < 60
+    assert rows_flagged({"leaves": leaves, "late": late}) == set()
+
+
 def test_columns_that_are_written_alike_may_hold_the_same_values_in_turn() -> None:
     """Nearly all journeys begin at the home of the fleet, and a few end there."""
     chance = random.Random(4)
