@@ -36,7 +36,7 @@ from tools.data_quality.detectors import (
     uniqueness,
     units,
 )
-from tools.data_quality.detectors.flags import KINDS, Flag, Kind
+from tools.data_quality.detectors.flags import KINDS, Flag, Kind, Tier
 from tools.data_quality.outcome import Anomaly
 from tools.data_quality.rules.model import Rule, RuleType
 
@@ -53,6 +53,7 @@ DETECTORS: Final[tuple[ModuleType, ...]] = (
     *(categories, merged, swapped, dates, order, geography, duplicates, uniqueness, dependency),
 )
 _OF_TYPE: Final[dict[RuleType, ModuleType]] = {type_: module for module in DETECTORS for type_ in module.TYPES}
+_TIERS: Final[tuple[Tier, ...]] = ("report", "suggest", "auto")
 MANY: Final = 0.2  # share of a column from which a kind is how the column is, not an error in it
 _SOFT: Final[frozenset[Kind]] = frozenset({"typo", "outlier", "rare_category", "format", "type", "date", "order"})
 _COUNTED: Final = 0.5  # confidence from which an anomaly counts
@@ -305,6 +306,8 @@ def _both(one: Flag, other: Flag) -> Flag:
             # A majority of sources is likely and not certain, until something else says the same.
             is_certain = (agree or "source" not in voted.evidence) and plain.kind != "outlier"
             tier = "auto" if is_certain else tier
+        if agree and _TIERS.index(plain.tier) > _TIERS.index(tier):
+            tier = plain.tier  # it would be made without the votes, too
         kind = "missing" if plain.kind == "placeholder" else plain.kind if agree else voted.kind
         return replace(voted, confidence=confidence, tier=tier, kind=kind)
     return replace(best, confidence=confidence, kind=first.kind if best.suggestion is None else best.kind)

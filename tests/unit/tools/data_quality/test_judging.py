@@ -109,6 +109,17 @@ def beds(sizes: list[int]) -> Columns:
     return columns
 
 
+def test_a_repair_that_weak_votes_agree_with_is_made_as_without_them() -> None:
+    columns = beds([1_000 + 37 * number for number in range(40)])
+    columns = {"site": [*columns["site"], *["S-99"] * 4], "beds": [*columns["beds"], *["2011"] * 3, "2,011"]}
+    row = len(columns["beds"]) - 1
+    table = table_of(**columns)
+    votes = next(flag for flag in dependency.check_all(list(dependency.discover(table)), table) if flag.rows == (row,))
+    assert (votes.tier, votes.confidence >= 0.5) == ("report", True), "three other rows are a weak vote"
+    found = anomalies(columns)[row, "beds"]
+    assert (found.tier, found.suggestion and found.suggestion.value) == ("auto", "2011")
+
+
 def test_what_other_rows_agree_on_is_half_as_suspicious() -> None:
     """One site is far larger than the others, and every visit to it says so."""
     chance = random.Random(1)
