@@ -25,7 +25,7 @@ from tools.data_quality.dependencies.keys import Keys
 from tools.data_quality.dependencies.mining import mine
 from tools.data_quality.dependencies.model import Dependency
 from tools.data_quality.dependencies.voting import agreeing, vote_all
-from tools.data_quality.detectors import dependency
+from tools.data_quality.detectors import dependency, order
 
 SITES = sites()
 
@@ -233,7 +233,8 @@ def ways(seed: int = 1, between: int = 12) -> Columns:
     towns = words(between)
     length = {(start, end): str(chance.randint(20, 900)) for start in towns for end in towns}
     road = {way: chance.choice(("Bridge", "Tunnel", "Ferry", "Track", "Pass")) for way in length}
-    trips = [chance.choice(sorted(length)) for _ in range(1_200)]
+    choice = sorted(length)
+    trips = [chance.choice(choice) for _ in range(1_200)]
     return {
         "start": [start for start, _ in trips],
         "end": [end for _, end in trips],
@@ -254,6 +255,9 @@ def test_two_columns_together_determine_what_neither_does_alone() -> None:
 def test_two_columns_determine_nothing_where_one_does_or_most_rows_are_alone() -> None:
     assert not [pair for pair in pairs(SITES) if len(pair) > 2]
     assert pairs(ways(between=60)) == set(), "hardly any way is gone twice"
+    often, seldom = ways(between=5), ways(seed=2, between=400)
+    few = {name: [*seldom[name], *often[name][:200]] for name in often}
+    assert ("road", "start", "end") not in pairs(few), "a few ways are gone often, and most of the rows are no such way"
     numbers = ways()
     towns = sorted(set(numbers["start"]))
     numbers |= {name: [str(100 * towns.index(town)) for town in numbers[name]] for name in ("start", "end")}
@@ -264,8 +268,13 @@ def test_of_a_large_table_whole_groups_of_two_columns_are_sampled(monkeypatch: p
     monkeypatch.setattr(together, "_SAMPLE_ROWS", 300)
     assert pairs(ways()) == {("miles", "start", "end"), ("road", "start", "end")}
     columns = ways()
-    spoiled = changed(columns, miles={row: str(row) for row in range(0, 1_200, 5)})
-    assert ("miles", "start", "end") not in pairs(spoiled)
+    sample = together._sample(Keys(table_of(**columns)), 0, 1)
+    assert sample is not None
+    assert sample.height <= 300
+    chosen = set(sample.select("0", "1").rows())
+    keys = Keys(table_of(**columns)).frame.select("0", "1").rows()
+    others = {row: str(row % 90) for row, pair in enumerate(keys) if pair not in chosen}
+    assert ("miles", "start", "end") not in pairs(changed(columns, miles=others)), "the sample is not all"
 
 
 def test_what_is_decided_already_does_not_sharpen() -> None:
@@ -308,6 +317,23 @@ def test_sources_that_contradict_each_other_are_recognised_and_only_suggest() ->
     assert found == wrong
     assert all(anomaly.suggestion and anomaly.suggestion.value == truth[anomaly.row] for anomaly in anomalies)
     assert cleaned(columns).repaired.content == columns, "a majority is likely, and not certain"
+
+
+def test_a_majority_of_sources_waits_also_where_another_detector_speaks_against_the_cell() -> None:
+    columns = panel()
+    truth = columns.pop("truth")
+    columns["arrives"] = [later(str(said), 30 + row % 40) for row, said in enumerate(truth)]
+    judgement = judged(columns)
+    rules = [rule for rule in judgement.rules if rule.type == "compare"]
+    against = {row for rule in rules for flag in order.check(rule, judgement.table) for row in flag.rows or ()}
+    suggested = [flag for flag in judgement.flags if flag.column == 2 and flag.suggestion is not None]
+    assert against & {row for flag in suggested for row in flag.rows or ()}, "no cell has both"
+    assert {flag.tier for flag in suggested} == {"suggest"}
+
+
+def later(said: str, minutes: int) -> str:
+    total = (60 * int(said[:2]) + int(said[3:]) + minutes) % 1_440
+    return f"{total // 60:02}:{total % 60:02}"
 
 
 def test_where_sources_agree_nothing_special_is_made_of_them() -> None:

@@ -243,6 +243,8 @@ def test_slips_of_a_frequent_value_are_reported_where_they_are_most_of_the_rare_
     assert dirty == [(row, "column") for row in range(300, 306)], "Chile is rare, and nothing else"
     assert found(column(*["USA"] * 300, "UAE", "US", "Chile", "Peru", "Oman", "Laos")) == []
     assert found(column(*["USA"] * 300, *slips), least=0.9) == [], "three letters are no proof"
+    others = ["Chile", "Peru", "Oman", "Laos", "Mali", "Iraq", "Cuba", "Togo"]
+    assert found(column(*["USA"] * 700, *slips, *others)) == [], "most of what is rare is something else"
     mixed = ["JFK", "LGA", "EWR"] * 100
     assert len(found(column(*mixed, "JFJ", "JKF", "LLGA", "LG", "EER", "WER", "RWR"))) == 7
     assert found(column(*mixed, "BOS", "SFO", "LAX", "LGB", "SEA", "MIA", "EWE", "BOS")) == [], "places"
@@ -255,6 +257,13 @@ def test_one_value_and_slips_of_it_are_no_code() -> None:
     slips = {text[:place] + "x" + text[place + 1 :] for place in range(24) if text[place : place + 1].isalpha()}
     study = studied(*[text] * 900, *sorted(slips))
     assert (study.semantic, study.format) == ("category", None)
+
+
+def test_digits_of_one_width_are_numbers_where_some_have_separators() -> None:
+    wages = [f"{33_000 + 1_500 * (row % 20)}" for row in range(300)]
+    assert studied(*wages).semantic != "integer", "they could name something"
+    assert studied(*wages[:-5], *["78,000"] * 5).semantic == "integer"
+    assert studied(*wages[:-1], "78,000").semantic != "integer", "one is a slip"
 
 
 # Merged values

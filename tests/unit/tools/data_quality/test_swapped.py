@@ -91,6 +91,10 @@ def test_one_strange_value_is_not_an_exchange() -> None:
     assert rows_flagged(dirty) == set()
 
 
+def test_one_row_alone_may_be_as_it_is() -> None:
+    assert rows_flagged(exchanged(SITES, "town", "postcode", [7])) == set()
+
+
 def test_what_holds_for_much_of_the_table_is_how_it_is() -> None:
     assert rows_flagged(exchanged(SITES, "town", "postcode", list(range(0, 400, 4)))) == set()
 

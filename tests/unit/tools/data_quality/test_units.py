@@ -84,7 +84,7 @@ def test_where_spellings_mix_the_plain_number_is_what_all_can_be_turned_into() -
         ([f"{number}.0 oz" if number % 2 else f"{number}.0 oz." for number in range(10, 60)], "11.0 oz", "11"),
         ([f"{number}.50EUR" if number % 2 else f"{number}.25 Euro" for number in range(10, 60)], "11.50EUR", "11.50"),
         (
-            [f"{number}.5" if number % 2 else f"{number}.4000000000000001 mm" for number in range(10, 60)],
+            [f"{number}.50" if number % 2 else f"{number}.4000000000000001 mm" for number in range(10, 60)],
             "12.4000000000000001 mm",
             "12.4",
         ),
