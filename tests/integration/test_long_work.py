@@ -104,8 +104,8 @@ async def until_held(engine: Engine, run_id: str) -> list[int]:
 
 
 async def until_nothing_is_abandoned(engine: Engine) -> None:
-    while (await engine.statistics()).abandoned_now:  # noqa: ASYNC110 - only the thread knows when it ends
-        await anyio.sleep(0.002)
+    while (await engine.statistics()).abandoned_now:  # only the thread knows when it ends
+        await anyio.lowlevel.checkpoint()
 
 
 # --- Progress -----------------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ def release() -> Iterator[threading.Event]:
 
 
 async def until_none_is_abandoned(threads: ToolThreads) -> None:
-    while threads.abandoned:  # noqa: ASYNC110 - only the thread knows when it ends
-        await anyio.sleep(0.002)
+    while threads.abandoned:  # only the thread knows when it ends
+        await anyio.lowlevel.checkpoint()
 
 
 async def leave(threads: ToolThreads, release: threading.Event) -> None:
