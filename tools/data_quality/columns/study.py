@@ -6,9 +6,12 @@ detectors.
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
+
+from rapidfuzz.distance import OSA
 
 from tools.data_quality.columns.cells import (
     SENTINELS,
@@ -32,6 +35,8 @@ Semantic = Literal[
 ]  # fmt: skip
 
 DOMINATING: Final = 0.95  # share of the filled cells from which a type or a shape is what the column holds
+_MISTYPED: Final = 0.75  # ... if all other shapes are slips of that one
+_FEWEST_SLIPS: Final = 4  # shapes
 _FEWEST_FORMATTED: Final = 20  # distinct values that must share a shape: yes/no columns have no format
 _MOST_OF_ONE: Final = 0.5  # share of the rows of a shape that may hold one and the same value
 _LONGEST_CODE: Final = 40
@@ -251,14 +256,32 @@ def _dominating_format(column: Column, filled: list[int]) -> Format | None:
         return None
     shape, holding = min(rows.items(), key=lambda item: (-item[1], item[0]))
     members = [code for code in shapes if shapes[code] == shape]
-    if len(members) < _FEWEST_FORMATTED or holding < DOMINATING * column.rows_with(filled):
+    if len(members) < _FEWEST_FORMATTED:
         return None
     if max(column.counts[code] for code in members) > _MOST_OF_ONE * holding:
         return None  # one value and slips of it
     widths = any(re.search(r"(?<!\d)0\d", texts[code]) for code in members) or not any(
         mark == "9" for mark in shape_without_lengths(shape)
     )
+    filled_rows = column.rows_with(filled)
+    if holding < DOMINATING * filled_rows and not (widths and _are_slips_of(shape, rows, filled_rows)):
+        return None
     return Format(shape, widths, holding / len(members))
+
+
+def _are_slips_of(shape: str, rows: Mapping[str, int], filled_rows: int) -> bool:
+    """Whether the other shapes are this one with a character too many, too few or exchanged, and of all these kinds.
+
+    So it is where many cells are mistyped; two forms that are both in use differ in one way only.
+    """
+    near = [other for other in rows if other != shape and OSA.distance(other, shape, score_cutoff=1) == 1]
+    lengths = {len(other) - len(shape) for other in near}
+    return (
+        {-1, 1} <= lengths
+        and len(near) >= _FEWEST_SLIPS
+        and rows[shape] >= _MISTYPED * filled_rows
+        and rows[shape] + sum(rows[other] for other in near) >= DOMINATING * filled_rows
+    )
 
 
 def _semantic(column: Column, filled: list[int], column_format: Format | None) -> Semantic:

@@ -3,6 +3,7 @@
 Invariant: a function of the frame alone; each row is compared with the other rows of its group only.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,8 @@ FEWEST_OTHERS: Final = 4  # disagreeing rows from which it can be said what they
 _REPEATED: Final = 0.5  # share of disagreeing rows that may be repeated exceptions
 LARGE: Final = 20  # rows from which a group is large: errors repeat in it by chance
 _CONCENTRATED: Final = 0.3  # share of disagreeing rows that may have the one exception of their group
+_FEWEST_ALONE: Final = 10  # rows of which no other row of their group has the value
+_DEVIATIONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +80,26 @@ def usual_share(groups: pl.DataFrame, dependent: int) -> float:
     filled = groups[str(dependent)].drop_nulls()
     most: int = filled.value_counts(name="rows").select(pl.col("rows").max()).item() if len(filled) else 0
     return most / len(filled) if len(filled) else 1.0
+
+
+def changes(frame: pl.DataFrame, determinant: str, dependent: str) -> bool:
+    """Whether the rows that disagree stand at the ends of their groups: no errors, what is told about one thing changes.
+
+    Rows about one person or place often come in the order of time. An error stands anywhere among them; a change leaves the
+    first or the last row different, more often by three standard deviations than the sizes of the groups make likely.
+    """
+    told = frame.select(determinant, dependent).drop_nulls()
+    told = told.with_columns(
+        all=pl.len().over(determinant),
+        same=pl.len().over(determinant, dependent),
+        place=pl.int_range(pl.len()).over(determinant),
+    )
+    alone = told.filter((pl.col("same") == 1) & (pl.col("all") > 2) & (pl.col("same").max().over(determinant) > 1))
+    if alone.height < _FEWEST_ALONE:
+        return False
+    at_an_end = (pl.col("place") == 0) | (pl.col("place") == pl.col("all") - 1)
+    chance = 2 / pl.col("all")
+    ends, likely, variance = alone.select(
+        at_an_end.sum().alias("ends"), chance.sum().alias("likely"), (chance * (1 - chance)).sum().alias("variance")
+    ).row(0)
+    return bool(ends > likely + _DEVIATIONS * math.sqrt(variance))

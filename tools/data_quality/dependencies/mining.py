@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from tools.data_quality.dependencies.agreement import FEWEST_OTHERS, LARGE, agreement, pairs_of, usual_share
+from tools.data_quality.dependencies.agreement import FEWEST_OTHERS, LARGE, agreement, changes, pairs_of, usual_share
 from tools.data_quality.dependencies.keys import Keys
 from tools.data_quality.dependencies.model import Dependency
 from tools.data_quality.dependencies.together import mine_together
@@ -29,7 +29,7 @@ _FEWEST_DEPENDENTS: Final = 2
 _AGREEMENT: Final = 0.8
 _LIFT: Final = 0.75
 _EXACT: Final = 0.995
-_IN_ORDER: Final = ("category", "name", "text", "code")
+_NAMING: Final = ("category", "name", "text", "code")
 _MOST_IN_ORDER: Final = 200
 _CHANGING: Final = 0.9
 _NEAR_CONSTANT: Final = 0.9
@@ -44,6 +44,7 @@ _DIRTY_REPEATED: Final = 0.25
 _NOISY_AGREEMENT: Final = 0.3
 _NOISY_LIFT: Final = 0.25
 _NOISY_MOST: Final = 0.97
+_TELLING: Final = 0.35  # agreement by chance up to which sources that agree say something
 _DENSE: Final = 0.6  # share of the cells of entity times source that are there
 _UNIQUE: Final = 0.99
 _FEWEST_SOURCES: Final = 4
@@ -80,6 +81,8 @@ def mine(keys: Keys, visit: Callable[[int, int], None] = lambda done, total: Non
                     break
                 is_measure = keys.table.study_at(dependent).is_numeric
                 screened = _judge(groups, place, dependent, source, is_measure=is_measure)
+                if keys.table.study_at(place).semantic == "decimal":
+                    screened = [replace(item, is_doubtful=True) for item in screened]
                 found += [item for item in screened if groups.height >= keys.filled[place] or _holds(keys, item)]
     found = _believed(found)
     # The order of rows is weaker evidence than what is written in them.
@@ -100,7 +103,9 @@ def _sample(keys: Keys, place: int) -> pl.DataFrame | None:
     spread = (pl.col(name).cast(pl.UInt64) * 2_654_435_761) % 4_294_967_296
     chosen = counts.sort(spread, name).with_columns(sum=pl.col("rows").cum_sum())
     chosen = chosen.filter((pl.col("sum") <= SAMPLE_ROWS) | (pl.int_range(pl.len()) < _FEWEST_GROUPS * 2))
-    frame = keys.frame if chosen.height == counts.height else keys.frame.join(chosen.select(name), on=name, how="semi")
+    frame = keys.frame
+    if chosen.height < counts.height:
+        frame = frame.join(chosen.select(name), on=name, how="semi", maintain_order="left")
     return frame.filter(pl.col(name).is_not_null()).with_columns(
         pl.all().exclude(name).shuffle(seed=_SEED).name.prefix("shuffled ")
     )
@@ -153,8 +158,15 @@ def _judge(
         is_told_once and lift >= _DIRTY_LIFT and seen.repeated <= _DIRTY_REPEATED and seen.others >= FEWEST_OTHERS
     )
     if (is_strong or is_dirty) and usual_share(groups, dependent) < _CONSTANT:
+        if is_measure and changes(groups, str(place), str(dependent)):
+            return []
         return [replace(told, is_doubtful=not is_strong)]
-    if source not in (None, dependent) and lift >= _NOISY_LIFT and seen.agreement <= _NOISY_MOST:
+    if (
+        source not in (None, dependent)
+        and lift >= _NOISY_LIFT
+        and seen.agreement <= _NOISY_MOST
+        and by_chance <= _TELLING
+    ):
         return [replace(told, source=source)]
     if (
         seen.agreement >= _NEAR_CONSTANT
@@ -170,7 +182,7 @@ def _sequences(keys: Keys, place: int) -> list[Dependency]:
 
     Sorted columns are no such thing: there the row before mostly has the same value.
     """
-    is_words = keys.table.studies[place].semantic in _IN_ORDER
+    is_words = keys.table.studies[place].semantic in _NAMING
     if not is_words or not _FEWEST_GROUPS <= keys.distinct[place] <= _MOST_IN_ORDER:
         return []
     found = []
@@ -262,6 +274,8 @@ def _source(keys: Keys, place: int) -> int | None:
     for other in range(keys.width):
         if other == place or not _FEWEST_SOURCES <= keys.distinct[other] <= 0.2 * keys.filled[other]:
             continue
+        if keys.table.study_at(other).semantic not in _NAMING:
+            continue  # a year or a visit: what is told about it may have changed since
         cells, rows = keys.distinct[place] * keys.distinct[other], min(keys.filled[place], keys.filled[other])
         if not _UNIQUE * rows <= cells <= rows / _DENSE:
             continue  # more rows than cells: no source tells a fact once; far fewer: most sources tell few facts

@@ -16,7 +16,8 @@ class Dependency:
         repeated: Share of disagreeing rows whose value occurs more than once in their group: exceptions, not errors.
         source: In a table that tells the same facts by several sources, the column that names the source.
         offset: The determinant is read in another row: the one before (-1) or after (1). 0 for the row itself.
-        is_doubtful: So many rows disagree that only a determinant that names entities can be believed.
+        is_doubtful: So many rows disagree, or the determinant is a measure, that it is only believed of one that names
+            entities.
         foreign_only: Nearly all cells of the dependent are alike, so that only a value which is usual in no group at all
             speaks of an error.
     """

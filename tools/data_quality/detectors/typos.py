@@ -1,8 +1,8 @@
 """Rare values that are nearly a frequent value of their column, and spellings of one value that differ in case or space.
 
 Two values that look alike are mostly two values: model codes, carriers, people. A slip is therefore only seen where the
-neighbour is many times as frequent, the texts are long enough, and letters alone differ. Invariant: a digit is never
-changed, and a word shorter than five letters is never repaired by its looks.
+neighbour is many times as frequent, the texts are long enough, and letters alone differ; or where the column has so many of
+them that chance cannot explain it (`slips`). Invariant: without that, no digit is changed and no word of less than five letters.
 """
 
 import re
@@ -17,6 +17,7 @@ from tools.data_quality.columns.study import Study
 from tools.data_quality.columns.table import Table
 from tools.data_quality.detectors.flags import Flag, Kind, Suggestion, Tier
 from tools.data_quality.detectors.misspelled import CONFIDENCE, misspelled
+from tools.data_quality.detectors.slips import slips
 from tools.data_quality.rules.model import Rule, RuleType, make_rule
 
 TYPES: Final[tuple[RuleType, ...]] = ("variant_map", "typo_map")
@@ -42,13 +43,13 @@ def discover(table: Table) -> Iterator[Rule]:
         if variants := _variants(study):
             params = {"map": variants[:_MOST_ENTRIES]}
             yield make_rule("variant_map", [name], params, tier="auto", repair="writes the value as most rows do")
-        if study.semantic == "code":
-            continue
-        typos = _typos(study)
-        known = {wrong for wrong, _, _ in typos}
-        typos += [[text, meant, CONFIDENCE] for text, meant in misspelled(study).items() if text not in known]
+        typos: dict[str, tuple[str, float]] = slips(study)
+        if study.semantic != "code":
+            # What is said last about a text counts: a long text that is nearly a frequent one needs no other proof.
+            typos = {text: (meant, CONFIDENCE) for text, meant in misspelled(study).items()} | typos | _typos(study)
         if typos:
-            params = {"map": sorted(typos, key=str)[:_MOST_ENTRIES]}
+            entries: list[list[str | float]] = [[text, *told] for text, told in sorted(typos.items())]
+            params = {"map": entries[:_MOST_ENTRIES]}
             yield make_rule("typo_map", [name], params, tier="auto", repair="writes the frequent value")
 
 
@@ -92,7 +93,8 @@ def _variants(study: Study) -> list[list[str | float]]:
     return sorted(found, key=str)
 
 
-def _typos(study: Study) -> list[list[str | float]]:
+def _typos(study: Study) -> dict[str, tuple[str, float]]:
+    """Rare texts that are nearly a frequent one, with the value that is meant and the confidence."""
     counts = study.column.counts
     texts = {code: study.column.text(code) for code in study.filled}
     frequent = sorted(
@@ -100,18 +102,18 @@ def _typos(study: Study) -> list[list[str | float]]:
         key=lambda code: (-counts[code], code),
     )[:_MOST_FREQUENT]
     if not frequent:
-        return []
+        return {}
     most = counts[frequent[0]]
     rare = [code for code in texts if counts[code] * _RATIO <= most and len(texts[code]) >= _SHORTEST][:_MOST_RARE]
     candidates = [texts[code] for code in frequent]
-    found: list[list[str | float]] = []
+    found: dict[str, tuple[str, float]] = {}
     for code in rare:
         text = texts[code]
-        slips = min(_MOST_SLIPS, max(1, len(text) // _LETTERS_A_SLIP))
-        near = process.extract(text, candidates, scorer=OSA.distance, score_cutoff=slips, limit=3)
+        most_slips = min(_MOST_SLIPS, max(1, len(text) // _LETTERS_A_SLIP))
+        near = process.extract(text, candidates, scorer=OSA.distance, score_cutoff=most_slips, limit=3)
         for right, distance, index in near:
             if counts[frequent[index]] >= _RATIO * counts[code] and _is_slip(text, right):
-                found.append([text, right, _confidence(text, right, counts[frequent[index]] / counts[code], distance)])
+                found[text] = right, _confidence(text, right, counts[frequent[index]] / counts[code], distance)
                 break
     return found
 

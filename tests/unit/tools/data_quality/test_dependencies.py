@@ -336,6 +336,52 @@ def later(said: str, minutes: int) -> str:
     return f"{total // 60:02}:{total % 60:02}"
 
 
+def test_a_year_is_no_source() -> None:
+    columns = panel()
+    del columns["truth"]
+    columns["year"] = [1_990 + int(str(site).split()[1]) for site in columns.pop("site")]
+    assert not any(item.is_noisy for item in mined(table_of(**columns)).values()), (
+        "a train may leave later another year"
+    )
+
+
+def test_sources_that_agree_by_chance_tell_nothing() -> None:
+    """Twelve towns and the weather of forty days: it rains in most of them on one day, and that is no fact about the day."""
+    chance = random.Random(4)
+    columns = panel()
+    usual = {train: chance.choice(["dry", "dry", "wet"]) for train in columns["train"]}
+    columns["leaves"] = [
+        usual[train] if chance.random() < 0.7 else chance.choice(["dry", "wet"]) for train in columns["train"]
+    ]
+    assert ("leaves", "train") not in mined(table_of(**columns))
+
+
+def visits(*, at_the_end: bool) -> Columns:
+    """Four visits of each of ninety people, in the order of time; the state of every sixth one differs in one of them."""
+    columns: Columns = {"person": [], "works": []}
+    for person in range(90):
+        state = person // 6 % 2
+        odd = None if person % 6 else (3, 0)[person // 12 % 2] if at_the_end else person // 6 % 4
+        columns["person"] += [7_000 + person] * 4
+        columns["works"] += [1 - state if visit == odd else state for visit in range(4)]
+    return columns
+
+
+def test_what_changes_in_the_course_of_time_is_not_determined() -> None:
+    assert ("works", "person") not in pairs(visits(at_the_end=True))
+    assert ("works", "person") in pairs(visits(at_the_end=False)), "anywhere among the visits: an error"
+
+
+def test_a_measure_determines_only_where_it_names_something() -> None:
+    chance = random.Random(3)
+    widths = [round(chance.uniform(0, 3), 1) for _ in range(400)]
+    columns: Columns = {"width": widths, "kind": [["narrow", "medium", "wide", "wide"][int(width)] for width in widths]}
+    dirty = changed(columns, kind=scattered(columns, "kind", 8, lambda cell: "medium"))
+    assert ("kind", "width") not in pairs(dirty)
+    dirty["name"] = [f"part {width}" for width in widths]
+    assert ("kind", "width") in pairs(dirty), "each part has its width, and each width its part"
+
+
 def test_where_sources_agree_nothing_special_is_made_of_them() -> None:
     columns = panel(wrong=0.02)
     del columns["truth"]

@@ -151,6 +151,21 @@ def test_a_rare_shape_among_codes_is_a_format_error() -> None:
     assert sure["AB/123"] > sure["AB-12"], "a length alone is weaker evidence than a foreign character"
 
 
+def test_a_shape_is_recognised_where_many_cells_are_mistyped() -> None:
+    numbers = [f"{n:03}-{n * 37 % 10_000:04}" for n in range(80)]
+    slips = ["12-3456", "123-456", "1234-5678", "123-45678", "123 4567", "1233456"]
+    study = studied(*numbers, *slips)
+    assert study.format
+    assert [text for text in (*numbers, *slips) if not study.format.fits(text)] == slips
+    assert studied(*numbers[:17], *slips).format is None, "the shape of too few"
+    assert studied(*numbers, *(f"{n:02}-{n:04}" for n in range(10))).format is None, "another form that is in use"
+    assert studied(*numbers, "12-3456", "123-456", "123 4567", "123_4567", "123.4567").format is None, "none is longer"
+    assert studied(*numbers[:24], *slips * 3).format is None, "no shape dominates"
+    assert studied(*numbers, *slips, *(f"{n} ext." for n in range(8))).format is None, "something else"
+    plain = [f"A{n}" for n in range(100, 180)]
+    assert studied(*plain, "A12", "A1234", "B-123", "A-123", "123", "AA123").format is None, "lengths are free there"
+
+
 def test_counts_of_digits_are_no_format() -> None:
     assert found(column(*(f"AA-{row}" for row in range(1000, 1100)), "AA-204")) == []
     assert found(column(*map(str, range(50_000, 99_000, 490)), "104000", "9000")) == []
@@ -235,21 +250,6 @@ def test_a_value_that_stands_alone_among_a_few_frequent_ones_is_rare() -> None:
     assert (table.columns[0].values[flag.code], flag.kind, flag.suggestion) == ("purple", "rare_category", None)
     assert found(column(*colours, "purple", "purple")) == [], "twice is no slip"
     assert found(column(*colours[:150], "purple")) == [], "too few rows to say"
-
-
-def test_slips_of_a_frequent_value_are_reported_where_they_are_most_of_the_rare_ones() -> None:
-    slips = ["UAS", "USS", "USAA", "ISA", "UxA", "SUA"]
-    dirty = found(column(*["USA"] * 300, *slips, "Chile"))
-    assert dirty == [(row, "column") for row in range(300, 306)], "Chile is rare, and nothing else"
-    assert found(column(*["USA"] * 300, "UAE", "US", "Chile", "Peru", "Oman", "Laos")) == []
-    assert found(column(*["USA"] * 300, *slips), least=0.9) == [], "three letters are no proof"
-    others = ["Chile", "Peru", "Oman", "Laos", "Mali", "Iraq", "Cuba", "Togo"]
-    assert found(column(*["USA"] * 700, *slips, *others)) == [], "most of what is rare is something else"
-    mixed = ["JFK", "LGA", "EWR"] * 100
-    assert len(found(column(*mixed, "JFJ", "JKF", "LLGA", "LG", "EER", "WER", "RWR"))) == 7
-    assert found(column(*mixed, "BOS", "SFO", "LAX", "LGB", "SEA", "MIA", "EWE", "BOS")) == [], "places"
-    [flag, *_] = flags_of(categories, table_of(**column(*["USA"] * 300, *slips)))
-    assert (flag.tier, flag.suggestion) == ("report", None)
 
 
 def test_one_value_and_slips_of_it_are_no_code() -> None:
