@@ -103,6 +103,12 @@ class Study:
         return self.semantic in ("integer", "decimal")
 
     @cached_property
+    def has_fractions(self) -> bool:
+        """Whether these are measures: numbers of which most are not whole, however they are written."""
+        whole = self.column.rows_with(code for code, number in self.numbers.items() if number.is_integer())
+        return self.is_numeric and 2 * whole < self.filled_rows
+
+    @cached_property
     def filled_rows(self) -> int:
         """Number of rows with a value."""
         return self.column.rows_with(self.filled)

@@ -29,6 +29,7 @@ _FEWEST_DEPENDENTS: Final = 2
 _AGREEMENT: Final = 0.8
 _LIFT: Final = 0.75
 _EXACT: Final = 0.995
+_MEASURED: Final = 0.97  # agreement from which a measure is as good as a name
 _NAMING: Final = ("category", "name", "text", "code")
 _MOST_IN_ORDER: Final = 200
 _CHANGING: Final = 0.9
@@ -81,8 +82,11 @@ def mine(keys: Keys, visit: Callable[[int, int], None] = lambda done, total: Non
                     break
                 is_measure = keys.table.study_at(dependent).is_numeric
                 screened = _judge(groups, place, dependent, source, is_measure=is_measure)
-                if keys.table.study_at(place).semantic == "decimal":
-                    screened = [replace(item, is_doubtful=True) for item in screened]
+                if keys.table.study_at(place).has_fractions:
+                    # Measures nearly determine much, by chance or by physics.
+                    screened = [
+                        replace(item, is_doubtful=item.is_doubtful or item.agreement < _MEASURED) for item in screened
+                    ]
                 found += [item for item in screened if groups.height >= keys.filled[place] or _holds(keys, item)]
     found = _believed(found)
     # The order of rows is weaker evidence than what is written in them.

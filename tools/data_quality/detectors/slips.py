@@ -9,7 +9,7 @@ same way or at the same place, while slips are of all kinds and anywhere.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,17 +64,28 @@ def slips(study: Study) -> dict[str, tuple[str, float]]:
             established[text] = beside
         else:
             strangers += 1
-    close = sum(any(other in established for other in beside) for beside in established.values())
-    by_chance = (close + _DOUBT) / (len(established) + 2 * _DOUBT)
-    explained = (strangers + 1) / (1 - by_chance) * by_chance
-    if len(near) < _FEWEST or explained > (1 - _LIKELY) * len(near) or not _are_of_all_kinds(near):
+    if len(near) < _FEWEST or not _are_of_all_kinds(near):
         return {}
-    most = _CONFIDENCE if explained <= (1 - _RIGHT) * len(near) else _EITHER
+    right = 1 - _near_by_chance(established, strangers) / len(near)
+    if right < _LIKELY:
+        return {}
+    most = _CONFIDENCE if right >= _RIGHT else _EITHER
     return {
         study.column.text(code): (values[near[folded][0]].text, min(most, _confidence(values, near[folded])))
         for code, folded in study.folded.items()
         if folded in near
     }
+
+
+def _near_by_chance(established: Mapping[str, list[str]], strangers: int) -> float:
+    """How many rare values would be near a frequent one if all were values of their own, judged by those that are not.
+
+    A share of the frequent values is near another one. Of the rare values that are no slips the same share is near one, and the
+    rest are the strangers; with one more of these, in case there is none by luck.
+    """
+    close = sum(any(other in established for other in beside) for beside in established.values())
+    share = (close + _DOUBT) / (len(established) + 2 * _DOUBT)
+    return (strangers + 1) / (1 - share) * share
 
 
 def _values(study: Study) -> dict[str, _Value]:

@@ -376,8 +376,13 @@ def test_a_measure_determines_only_where_it_names_something() -> None:
     chance = random.Random(3)
     widths = [round(chance.uniform(0, 3), 1) for _ in range(400)]
     columns: Columns = {"width": widths, "kind": [["narrow", "medium", "wide", "wide"][int(width)] for width in widths]}
-    dirty = changed(columns, kind=scattered(columns, "kind", 8, lambda cell: "medium"))
+    wrong = iter(words(30, seed=5))
+    dirty = changed(columns, kind=scattered(columns, "kind", 24, lambda cell: next(wrong)))
     assert ("kind", "width") not in pairs(dirty)
+    whole = {"width": [f"{int(10 * float(str(width)))}.0" for width in widths], "kind": dirty["kind"]}
+    few = changed(columns, kind=scattered(columns, "kind", 6, lambda cell: next(wrong)))
+    assert ("kind", "width") in pairs(few), "exactly enough"
+    assert ("kind", "width") in pairs(whole), "a whole number may name something, however it is written"
     dirty["name"] = [f"part {width}" for width in widths]
     assert ("kind", "width") in pairs(dirty), "each part has its width, and each width its part"
 
