@@ -15,6 +15,7 @@ LARGE: Final = 20  # rows from which a group is large: errors repeat in it by ch
 _CONCENTRATED: Final = 0.3  # share of disagreeing rows that may have the one exception of their group
 _FEWEST_ALONE: Final = 10  # rows of which no other row of their group has the value
 _DEVIATIONS: Final = 3
+_LASTING: Final = 0.15  # share of the disagreement of any two rows that neighbours do not have
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +104,19 @@ def changes(frame: pl.DataFrame, determinant: str, dependent: str) -> bool:
         at_an_end.sum().alias("ends"), chance.sum().alias("likely"), (chance * (1 - chance)).sum().alias("variance")
     ).row(0)
     return bool(ends > likely + _DEVIATIONS * math.sqrt(variance))
+
+
+def lasts(frame: pl.DataFrame, determinant: str, dependent: str) -> bool:
+    """Whether rows of a group that follow each other agree more often than any two: a state that lasts, visit after visit.
+
+    What sources tell of one fact has no order: there it makes no difference.
+    """
+    told = frame.select(determinant, dependent).drop_nulls()
+    told = told.with_columns(
+        all=pl.len().over(determinant),
+        same=pl.len().over(determinant, dependent),
+        before=pl.col(dependent).shift(1).over(determinant),
+    ).filter(pl.col("all") > 1)
+    of_any = told.select((pl.col("same") - 1).sum() / (pl.col("all") - 1).sum()).item()
+    of_neighbours = told.select((pl.col("before") == pl.col(dependent)).mean()).item()
+    return bool(of_neighbours - of_any > _LASTING * (1 - of_any))

@@ -14,7 +14,15 @@ from typing import Final
 
 import polars as pl
 
-from tools.data_quality.dependencies.agreement import FEWEST_OTHERS, LARGE, agreement, changes, pairs_of, usual_share
+from tools.data_quality.dependencies.agreement import (
+    FEWEST_OTHERS,
+    LARGE,
+    agreement,
+    changes,
+    lasts,
+    pairs_of,
+    usual_share,
+)
 from tools.data_quality.dependencies.keys import Keys
 from tools.data_quality.dependencies.model import Dependency
 from tools.data_quality.dependencies.together import mine_together
@@ -170,6 +178,7 @@ def _judge(
         and lift >= _NOISY_LIFT
         and seen.agreement <= _NOISY_MOST
         and by_chance <= _TELLING
+        and not lasts(groups, str(place), str(dependent))
     ):
         return [replace(told, source=source)]
     if (

@@ -356,6 +356,29 @@ def test_sources_that_agree_by_chance_tell_nothing() -> None:
     assert ("leaves", "train") not in mined(table_of(**columns))
 
 
+def jobs(*, lasting: bool) -> Columns:
+    """Sixty people at eight visits with names; each has one of twelve jobs, and some change it or say another one for once."""
+    chance = random.Random(6)
+    kinds = words(12, seed=7)
+    columns: Columns = {"person": [], "visit": [], "job": []}
+    for person in range(60):
+        job = kinds[person % 12]
+        for visit in range(8):
+            other = chance.choice(kinds)
+            is_other = chance.random() < (0.12 if lasting else 0.35)
+            job = other if lasting and is_other else job
+            columns["person"].append(f"P{person:03}")
+            columns["visit"].append(f"{words(8, seed=9)[visit]} visit")
+            columns["job"].append(other if is_other else job)
+    return columns
+
+
+def test_a_state_that_lasts_from_visit_to_visit_is_not_told_by_sources() -> None:
+    assert mined(table_of(**jobs(lasting=False)))["job", "person"].is_noisy
+    assert not any(item.is_noisy for item in mined(table_of(**jobs(lasting=True))).values())
+    assert found(jobs(lasting=True), "dependency") == []
+
+
 def visits(*, at_the_end: bool) -> Columns:
     """Four visits of each of ninety people, in the order of time; the state of every sixth one differs in one of them."""
     columns: Columns = {"person": [], "works": []}
