@@ -64,6 +64,12 @@ def folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
+def ending_of(one: str, other: str) -> str:
+    """What the longer of two texts has behind the shorter one; empty where it does not begin with it, or is equal."""
+    shorter, longer = sorted((one, other), key=len)
+    return longer[len(shorter) :] if longer.startswith(shorter) else ""
+
+
 def read_number(cell: Cell) -> float | None:
     """The number in a cell, also with white space around it or separators between thousands."""
     if isinstance(cell, bool) or cell is None:

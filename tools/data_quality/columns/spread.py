@@ -88,7 +88,10 @@ def fences(ordered: Sequence[float]) -> tuple[float, float] | None:
         return None
     # Numbers clipped to a fence should not have more digits than the spread gives them.
     digits = 3 - math.floor(math.log10(q3 - q1))
-    low, high = round(low, digits), round(high, digits)
+    try:
+        low, high = round(low, digits), round(high, digits)
+    except OverflowError:  # next to the largest number that a float can hold
+        return None
     return -_past_tail([-number for number in reversed(ordered)], -low, q3 - q1), _past_tail(ordered, high, q3 - q1)
 
 

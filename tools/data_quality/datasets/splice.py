@@ -242,7 +242,7 @@ def _patched(
     fields, ending = fields_of(record)
     edits = []
     is_short = len(fields) <= max([places[column] for column in cells])
-    if is_short or (len(places) == 1 and not ending.endswith(b"\n") and None in cells.values()):
+    if is_short or (len(fields) == 1 and not ending.endswith(b"\n") and None in cells.values()):
         fields += [b""] * (len(places) - len(fields))
         ending = ending if is_short else line_end
         edits.append(Edit(row, None, record.decode(encoding), (b",".join(fields) + ending).decode(encoding)))

@@ -89,12 +89,7 @@ def changes(frame: pl.DataFrame, determinant: str, dependent: str) -> bool:
     Rows about one person or place often come in the order of time. An error stands anywhere among them; a change leaves the
     first or the last row different, more often by three standard deviations than the sizes of the groups make likely.
     """
-    told = frame.select(determinant, dependent).drop_nulls()
-    told = told.with_columns(
-        all=pl.len().over(determinant),
-        same=pl.len().over(determinant, dependent),
-        place=pl.int_range(pl.len()).over(determinant),
-    )
+    told = _in_order(frame, determinant, dependent)
     alone = told.filter((pl.col("same") == 1) & (pl.col("all") > 2) & (pl.col("same").max().over(determinant) > 1))
     if alone.height < _FEWEST_ALONE:
         return False
@@ -111,12 +106,18 @@ def lasts(frame: pl.DataFrame, determinant: str, dependent: str) -> bool:
 
     What sources tell of one fact has no order: there it makes no difference.
     """
-    told = frame.select(determinant, dependent).drop_nulls()
-    told = told.with_columns(
-        all=pl.len().over(determinant),
-        same=pl.len().over(determinant, dependent),
-        before=pl.col(dependent).shift(1).over(determinant),
-    ).filter(pl.col("all") > 1)
+    told = _in_order(frame, determinant, dependent).filter(pl.col("all") > 1)
     of_any = told.select((pl.col("same") - 1).sum() / (pl.col("all") - 1).sum()).item()
     of_neighbours = told.select((pl.col("before") == pl.col(dependent)).mean()).item()
     return bool(of_neighbours - of_any > _LASTING * (1 - of_any))
+
+
+def _in_order(frame: pl.DataFrame, determinant: str, dependent: str) -> pl.DataFrame:
+    """Each row with the size of its group, its place there, how many rows of it have its value, and the value before."""
+    told = frame.select(determinant, dependent).drop_nulls()
+    return told.with_columns(
+        all=pl.len().over(determinant),
+        same=pl.len().over(determinant, dependent),
+        place=pl.int_range(pl.len()).over(determinant),
+        before=pl.col(dependent).shift(1).over(determinant),
+    )

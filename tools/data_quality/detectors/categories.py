@@ -26,9 +26,7 @@ def discover(table: Table) -> Iterator[Rule]:
         column = study.column
         rows = study.filled_rows
         common = [code for code in study.filled if column.counts[code] > _RARE_ROWS]
-        if rows < _FEWEST_ROWS:
-            continue
-        if not 2 <= len(common) <= _MOST_VALUES:
+        if rows < _FEWEST_ROWS or not 2 <= len(common) <= _MOST_VALUES:
             continue
         if all(column.counts[code] >= _COMMON * rows for code in common):
             yield make_rule("set", [column.name], {"values": sorted({column.text(code) for code in common})})

@@ -11,6 +11,7 @@ from typing import Final
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from tools.data_quality.columns.cells import ending_of
 from tools.data_quality.columns.study import Study
 
 CONFIDENCE: Final = 0.7
@@ -55,9 +56,8 @@ def misspelled(study: Study) -> dict[str, str]:
 def _is_slip(word: str, meant: str) -> bool:
     if word[0] != meant[0]:
         return False
-    shorter, longer = sorted((word, meant), key=len)
-    ending = longer[len(shorter) :]
-    if longer.startswith(shorter) and ending in _ENDINGS and ending != shorter[-1]:
+    ending = ending_of(word, meant)
+    if ending in _ENDINGS and ending != min(word, meant, key=len)[-1]:
         return False
     return not any(
         one in word and word.replace(one, other) == meant for pair in _SPELLINGS for one, other in (pair, pair[::-1])

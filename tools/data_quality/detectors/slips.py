@@ -15,6 +15,7 @@ from typing import Final
 
 from rapidfuzz.distance import OSA
 
+from tools.data_quality.columns.cells import ending_of
 from tools.data_quality.columns.study import Study
 
 _SHORTEST: Final = 3  # letters of what is meant: too many pairs of two letters are one letter apart
@@ -124,9 +125,9 @@ def _without_one(text: str) -> Iterator[str]:
 
 
 def _is_ending(text: str, other: str) -> bool:
-    shorter, longer = sorted((text, other), key=len)
-    ending = longer[len(shorter) :]
-    return longer.startswith(shorter) and ending in ("s", "e", "n") and ending != shorter[-1]
+    """True where the two differ by an ending, and not by a letter that was doubled."""
+    ending = ending_of(text, other)
+    return ending in ("s", "e", "n") and ending != min(text, other, key=len)[-1]
 
 
 def _are_of_all_kinds(near: dict[str, list[str]]) -> bool:

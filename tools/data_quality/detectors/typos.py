@@ -13,6 +13,7 @@ from typing import Final
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from tools.data_quality.columns.cells import ending_of
 from tools.data_quality.columns.study import Study
 from tools.data_quality.columns.table import Table
 from tools.data_quality.detectors.flags import Flag, Kind, Suggestion, Tier
@@ -132,8 +133,7 @@ def _is_slip(text: str, right: str) -> bool:
         return False
     if " " not in right and not right.isalpha():
         return False  # a code: what is nearly the same is another one
-    shorter, longer = sorted((text.casefold(), right.casefold()), key=len)
-    if longer.startswith(shorter) and longer[len(shorter) :] in ("s", "es", "e", "n"):
+    if ending_of(text.casefold(), right.casefold()) in ("s", "es", "e", "n"):
         return False
     words, right_words = text.split(), right.split()
     if len(words) != len(right_words):

@@ -412,10 +412,10 @@ def test_objects_count_twice() -> None:
 
 
 def test_what_is_too_large_is_refused_before_all_of_it_is_seen() -> None:
-    state = {"x": [[[0] * 5_000] * 5_000] * 10}
+    state = {"x": [[0] * 5_000] * 5_000}
     began = time.perf_counter()
     assert "larger than 40,000" in failure("x != null", **state)
-    assert time.perf_counter() - began < 1  # all of it is 250 million values
+    assert time.perf_counter() - began < 0.05
 
 
 WORST: Final[dict[str, tuple[str, dict[str, Any]]]] = {

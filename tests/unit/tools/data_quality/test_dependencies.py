@@ -21,6 +21,7 @@ from tests.support.quality_tables import (
 )
 from tools.data_quality.columns.table import Table
 from tools.data_quality.dependencies import mining, together
+from tools.data_quality.dependencies.agreement import lasts
 from tools.data_quality.dependencies.keys import Keys
 from tools.data_quality.dependencies.mining import mine
 from tools.data_quality.dependencies.model import Dependency
@@ -379,6 +380,11 @@ def test_a_state_that_lasts_from_visit_to_visit_is_not_told_by_sources() -> None
     assert found(jobs(lasting=True), "dependency") == []
 
 
+def test_only_rows_of_one_group_follow_each_other() -> None:
+    states = [state for person in range(9) for state in (2 * person, 2 * person, 2 * person + 1)]
+    assert lasts(pl.DataFrame({"person": [row // 3 for row in range(27)], "state": states}), "person", "state")
+
+
 def visits(*, at_the_end: bool) -> Columns:
     """Four visits of each of ninety people, in the order of time; the state of every sixth one differs in one of them."""
     columns: Columns = {"person": [], "works": []}
@@ -393,6 +399,9 @@ def visits(*, at_the_end: bool) -> Columns:
 def test_what_changes_in_the_course_of_time_is_not_determined() -> None:
     assert ("works", "person") not in pairs(visits(at_the_end=True))
     assert ("works", "person") in pairs(visits(at_the_end=False)), "anywhere among the visits: an error"
+    named = visits(at_the_end=True)
+    named["works"] = [["no", "yes"][int(str(cell))] for cell in named["works"]]
+    assert ("works", "person") in pairs(named), "of words, tables sorted by another column show the same"
 
 
 def test_a_measure_determines_only_where_it_names_something() -> None:

@@ -173,6 +173,9 @@ def test_quartiles_are_interpolated_and_fences_follow_a_tail() -> None:
     assert tail is not None
     assert tail[1] >= 370, "numbers that follow each other are a tail"
     assert fences([-1e308, -1e307, 0, 1, 2, 3, 1e307, 1e308, 1.7e308]) is None, "a spread no float can hold"
+    assert fences([-1.7e308, 0, 0, 0, 0, 1, 1.79765e308, 1.79765e308]) is None, (
+        "a fence that no float can be rounded to"
+    )
 
 
 def test_numbers_stored_as_texts_make_a_column_of_texts() -> None:

@@ -23,6 +23,17 @@ def test_slips_of_a_few_frequent_values_are_found_and_say_what_is_meant() -> Non
     assert {(flag.kind, flag.tier) for flag in flags} == {("typo", "suggest")}, "three letters are no proof"
 
 
+def test_one_frequent_value_and_its_slips_are_told_from_other_rare_values() -> None:
+    wrong = ["UAS", "USS", "USAA", "ISA", "UxA", "SUA"]
+    assert found({"land": [*["USA"] * 300, *wrong, "Chile"]}) == [(row, "land") for row in range(300, 306)]
+    assert found({"land": [*["USA"] * 300, "UAE", "US", "Chile", "Peru", "Oman", "Laos"]}) == []
+    assert found({"land": [*["USA"] * 300, *wrong]}, least=0.9) == [], "three letters are no proof"
+    others = ["Chile", "Peru", "Oman", "Laos", "Mali", "Iraq", "Cuba", "Togo"]
+    assert found({"land": [*["USA"] * 700, *wrong, *others]}) == [], "most of what is rare is something else"
+    places = ["BOS", "SFO", "LAX", "LGB", "SEA", "MIA", "EWE", "BOS"]
+    assert found({"place": [*STATIONS, *places]}) == [], "places"
+
+
 def test_codes_with_digits_slip_too() -> None:
     codes = [f"{letter}4{digit}-{digit}8{letter}" for letter, digit in zip("QXBZ", "1739", strict=True)] * 40
     wrong = [codes[0][1:], codes[1] + codes[1][-1], codes[2].replace("-", ""), "Z494-98Z", "Q411-18Q", "X74-78X"]

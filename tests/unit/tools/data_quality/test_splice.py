@@ -165,6 +165,9 @@ def test_the_only_value_of_a_last_line_without_an_end_can_become_null() -> None:
     result = spliced(b"a\r\n1\r\n2", ["a"], {1: {"a": None}})
     assert rows_of(result.data) == [["1"], [None]]
     assert restored(result.data, ["a"], result.edits) == b"a\r\n1\r\n2"
+    short = spliced(b"a,b\n2", ["a", "b"], {0: {"a": None}})
+    assert rows_of(short.data) == [[None, None]], "the only value of its record, in a wider table"
+    assert restored(short.data, ["a", "b"], short.edits) == b"a,b\n2"
 
 
 @pytest.mark.parametrize(

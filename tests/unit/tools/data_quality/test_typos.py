@@ -49,6 +49,10 @@ def test_what_differs_as_two_names_do_is_not_repaired(usual: str, other: str) ->
     assert flag is None or (flag.confidence <= 0.5 and flag.tier == "suggest")
 
 
+def test_a_letter_lost_inside_a_word_is_no_ending() -> None:
+    assert "Brookhven" in flags(*["Brookhaven"] * 20, *["Portland"] * 50, "Brookhven")
+
+
 def test_in_a_long_text_a_short_word_may_be_misspelled() -> None:
     text = "pneumonia patients who were given the right drugs"
     assert flags(*[text] * 40, *["another text of many words"] * 40, text.replace("the", "teh"))
